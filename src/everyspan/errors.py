@@ -1,0 +1,69 @@
+"""Every error that everyspan raises on purpose.
+
+    EveryspanError
+    ├── SettingsError          a setting, argument or command-line value cannot be used
+    ├── WireError              bytes that are not what the format says
+    │   └── FrameError         one record of a spool segment is damaged
+    ├── SpoolError             the spool directory cannot be used
+    │   └── SpoolFullError     the spool is at its limit
+    ├── UsageError             token counts that contradict each other
+    ├── StoreError             the store cannot be opened or does not know what was asked for
+    └── CollectorError         a request to the collector cannot be accepted
+
+A message holds what happened, the numbers, and what to do next. None of these reaches a user's LLM call:
+inside an instrumented call a failure becomes a number in `everyspan.stats()`.
+"""
+
+from __future__ import annotations
+
+
+class EveryspanError(Exception):
+    """The root of the family: catch this to catch whatever everyspan raises."""
+
+
+class SettingsError(EveryspanError):
+    """A setting, argument or command-line value cannot be used; the message names it and the values allowed."""
+
+
+class WireError(EveryspanError):
+    """Bytes that are not what the format says they are."""
+
+
+class FrameError(WireError):
+    """One record of a spool segment is damaged: its checksum, length or type is impossible."""
+
+
+class SpoolError(EveryspanError):
+    """The spool directory cannot be used: missing, read-only, foreign or unsafe."""
+
+
+class SpoolFullError(SpoolError):
+    """The spool is at its limit; this record was refused and counted."""
+
+    def __init__(self, *, needed_bytes: int, free_bytes: int) -> None:
+        super().__init__(
+            f"the spool has {free_bytes} bytes left and this record needs {needed_bytes}; "
+            "let a sender run, or raise EVERYSPAN_SPOOL_BYTES"
+        )
+        self.needed_bytes = needed_bytes
+        self.free_bytes = free_bytes
+
+
+class UsageError(EveryspanError):
+    """Token counts that contradict each other, such as more cached tokens than input tokens."""
+
+
+class StoreError(EveryspanError):
+    """The store cannot be opened, or does not know what was asked for."""
+
+
+class CollectorError(EveryspanError):
+    """A request that the collector cannot accept.
+
+    Attributes:
+        status: the HTTP status to answer with.
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status

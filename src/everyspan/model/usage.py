@@ -1,0 +1,68 @@
+"""What one model call consumed, in the one shape that pricing, storage and UI share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from everyspan.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Whole tokens by kind. Totals are inclusive, as OpenTelemetry's GenAI conventions define them.
+
+    `input_tokens` counts everything the model read: fresh, cached, written to a cache, audio and image tokens.
+    `output_tokens` counts everything it wrote: text, reasoning, audio and image tokens. The other token fields
+    are parts of those totals. None means "not reported", 0 means "reported as none".
+
+    Source: OpenTelemetry semantic conventions for generative AI, `gen_ai.usage.*`.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    """All tokens written to a cache, whatever their lifetime."""
+    cache_write_1h_tokens: int | None = None
+    """The part of `cache_write_tokens` kept for one hour (Anthropic), which costs more than five minutes."""
+    reasoning_tokens: int | None = None
+    input_audio_tokens: int | None = None
+    output_audio_tokens: int | None = None
+    cache_read_audio_tokens: int | None = None
+    input_image_tokens: int | None = None
+    output_image_tokens: int | None = None
+    requests: int | None = None
+    web_searches: int | None = None
+    service_tier: str | None = None
+    """The tier that was billed, in lower case: `default`, `flex`, `priority`, `fast`, ..."""
+    batch: bool = False
+    """True for calls through a provider's batch API."""
+
+    def problems(self) -> tuple[str, ...]:
+        """What is impossible in these counts, in words; empty when they can be true."""
+        found = [f"{name} is negative ({value})" for name, value in self._counts() if value < 0]
+        found += self._exceeding("input_tokens", "cache_read_tokens", "cache_write_tokens")
+        found += self._exceeding("cache_write_tokens", "cache_write_1h_tokens")
+        found += self._exceeding("input_tokens", "input_audio_tokens", "input_image_tokens")
+        found += self._exceeding("output_tokens", "reasoning_tokens", "output_audio_tokens", "output_image_tokens")
+        found += self._exceeding("cache_read_tokens", "cache_read_audio_tokens")
+        return tuple(found)
+
+    def check(self) -> None:
+        """Raise UsageError when the counts contradict each other."""
+        found = self.problems()
+        if found:
+            raise UsageError("impossible usage: " + "; ".join(found))
+
+    def _counts(self) -> list[tuple[str, int]]:
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return [(name, value) for name, value in values if isinstance(value, int) and name != "batch"]
+
+    def _exceeding(self, whole: str, *parts: str) -> list[str]:
+        total = getattr(self, whole)
+        if total is None:
+            return []
+        share = sum(getattr(self, part) or 0 for part in parts)
+        if share <= total:
+            return []
+        return [f"{' + '.join(parts)} ({share}) is more than {whole} ({total})"]

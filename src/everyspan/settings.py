@@ -1,0 +1,185 @@
+"""Everything that can be set, in one place. Only this module reads the environment."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from everyspan.errors import SettingsError
+from everyspan.model.destination import Destination, Dialect
+
+DEFAULT_PORT = 4319
+"""Where `everyspan serve` listens, and where a program that was told nothing tries to deliver."""
+
+DEFAULT_ENDPOINT = f"http://127.0.0.1:{DEFAULT_PORT}"
+
+LANGFUSE_CLOUD = "https://cloud.langfuse.com"
+LANGFUSE_TRACES_PATH = "/api/public/otel/v1/traces"
+
+_MIB = 1 << 20
+
+
+class Fsync(StrEnum):
+    """How hard the spool works before it says that a record is kept."""
+
+    NONE = "none"
+    """In the kernel's page cache: survives the death of the process, not of the machine."""
+    INTERVAL = "interval"
+    """The same, and a background fdatasync every 500 ms."""
+    ALWAYS = "always"
+    """fdatasync before control returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the user asked for. Build it with `from_environment`, which names the variable of each field."""
+
+    destinations: tuple[Destination, ...]
+    spool_dir: Path
+    fsync: Fsync = Fsync.NONE
+    spool_bytes: int = 1024 * _MIB
+    exit_timeout_s: float = 5.0
+    explicit: bool = True
+    """False when nobody named a destination and the local collector's default address is tried."""
+
+
+def from_environment(
+    *, endpoint: str | None = None, api_key: str | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Settings from arguments and environment variables; an argument wins over its variable.
+
+    Reads EVERYSPAN_ENDPOINT, EVERYSPAN_API_KEY, EVERYSPAN_SPOOL_DIR, EVERYSPAN_SPOOL_BYTES, EVERYSPAN_FSYNC and
+    EVERYSPAN_EXIT_TIMEOUT; for destinations also OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT,
+    OTEL_EXPORTER_OTLP_TRACES_HEADERS, OTEL_EXPORTER_OTLP_HEADERS (OpenTelemetry protocol exporter specification)
+    and LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL, LANGFUSE_HOST (Langfuse SDK).
+
+    Raises:
+        SettingsError: a value cannot be used; the message names the variable and what it allows.
+    """
+    env = os.environ if environ is None else environ
+    destinations = tuple(_destinations(endpoint or env.get("EVERYSPAN_ENDPOINT"), api_key, env))
+    return Settings(
+        destinations=destinations or (otlp_destination(DEFAULT_ENDPOINT),),
+        spool_dir=spool_dir(env),
+        fsync=_fsync(env),
+        spool_bytes=_whole_number(env, "EVERYSPAN_SPOOL_BYTES", Settings.spool_bytes, least=_MIB),
+        exit_timeout_s=_seconds(env, "EVERYSPAN_EXIT_TIMEOUT", Settings.exit_timeout_s),
+        explicit=bool(destinations),
+    )
+
+
+def spool_dir(env: Mapping[str, str] | None = None) -> Path:
+    """The root of all spools: EVERYSPAN_SPOOL_DIR, else the user's state directory (XDG base directories)."""
+    env = os.environ if env is None else env
+    if env.get("EVERYSPAN_SPOOL_DIR"):
+        return Path(env["EVERYSPAN_SPOOL_DIR"]).expanduser()
+    state = env.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "everyspan" / "spool"
+
+
+def data_dir(env: Mapping[str, str] | None = None) -> Path:
+    """Where `everyspan serve` keeps its store: EVERYSPAN_DATA_DIR, else the user's data directory."""
+    env = os.environ if env is None else env
+    if env.get("EVERYSPAN_DATA_DIR"):
+        return Path(env["EVERYSPAN_DATA_DIR"]).expanduser()
+    data = env.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(data).expanduser() / "everyspan"
+
+
+def otlp_destination(endpoint: str, *, api_key: str | None = None) -> Destination:
+    """The destination for a base URL such as `http://127.0.0.1:4319`; `/v1/traces` is added when it is missing.
+
+    Raises:
+        SettingsError: `endpoint` is not an http or https URL with a host.
+    """
+    headers = (("Authorization", f"Bearer {api_key}"),) if api_key else ()
+    return Destination(url=traces_url(endpoint), headers=headers)
+
+
+def langfuse_destination(host: str, *, public_key: str, secret_key: str) -> Destination:
+    """The OTLP endpoint of a Langfuse server for one project's key pair (Langfuse API: OpenTelemetry ingestion)."""
+    pair = base64.b64encode(f"{public_key}:{secret_key}".encode()).decode()
+    return Destination(
+        url=_checked(host).rstrip("/") + LANGFUSE_TRACES_PATH,
+        headers=(("Authorization", f"Basic {pair}"), ("x-langfuse-ingestion-version", "4")),
+        dialect=Dialect.LANGFUSE,
+    )
+
+
+def traces_url(endpoint: str) -> str:
+    """`endpoint` with `/v1/traces` at its end."""
+    base = _checked(endpoint).rstrip("/")
+    return base if base.endswith("/v1/traces") else base + "/v1/traces"
+
+
+def _destinations(endpoint: str | None, api_key: str | None, env: Mapping[str, str]) -> list[Destination]:
+    found = []
+    key = api_key or env.get("EVERYSPAN_API_KEY")
+    if endpoint:
+        found.append(otlp_destination(endpoint, api_key=key))
+    else:
+        found += _otel_destination(env)
+    public, secret = env.get("LANGFUSE_PUBLIC_KEY"), env.get("LANGFUSE_SECRET_KEY")
+    if public and secret:
+        host = env.get("LANGFUSE_BASE_URL") or env.get("LANGFUSE_HOST") or LANGFUSE_CLOUD
+        found.append(langfuse_destination(host, public_key=public, secret_key=secret))
+    return found
+
+
+def _otel_destination(env: Mapping[str, str]) -> list[Destination]:
+    exact, base = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    if not exact and not base:
+        return []
+    # The specification takes the traces endpoint as it stands and adds the path to the general one.
+    url = _checked(exact) if exact else traces_url(base or "")
+    listed = env.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS") or env.get("OTEL_EXPORTER_OTLP_HEADERS") or ""
+    return [Destination(url=url, headers=parse_headers(listed))]
+
+
+def parse_headers(listed: str) -> tuple[tuple[str, str], ...]:
+    """Headers from `name=value,name=value` with URL-encoded values (OpenTelemetry environment variables)."""
+    pairs = (item.partition("=") for item in listed.split(",") if "=" in item)
+    return tuple((name.strip(), unquote(value.strip())) for name, _, value in pairs)
+
+
+def _checked(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(f"endpoint {url!r} is not a URL such as {DEFAULT_ENDPOINT}")
+    return url
+
+
+def _fsync(env: Mapping[str, str]) -> Fsync:
+    value = env.get("EVERYSPAN_FSYNC") or Fsync.NONE.value
+    try:
+        return Fsync(value.lower())
+    except ValueError:
+        allowed = ", ".join(level.value for level in Fsync)
+        raise SettingsError(f"EVERYSPAN_FSYNC is {value!r}; it takes one of: {allowed}") from None
+
+
+def _whole_number(env: Mapping[str, str], name: str, default: int, *, least: int) -> int:
+    value = env.get(name)
+    if not value:
+        return default
+    if not value.isascii() or not value.isdigit() or int(value) < least:
+        raise SettingsError(f"{name} is {value!r}; it takes a whole number of at least {least}")
+    return int(value)
+
+
+def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
+    value = env.get(name)
+    if not value:
+        return default
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 86_400:
+        raise SettingsError(f"{name} is {value!r}; it takes seconds, from 0 to 86400")
+    return seconds
