@@ -7,7 +7,8 @@
     ├── SpoolError             the spool directory cannot be used
     │   └── SpoolFullError     the spool is at its limit
     ├── UsageError             token counts that contradict each other
-    ├── StoreError             the store cannot be opened or does not know what was asked for
+    ├── StoreError             the store cannot be opened, read or written
+    │   └── NotFoundError      the store does not hold what was asked for
     └── CollectorError         a request to the collector cannot be accepted
 
 A message holds what happened, the numbers, and what to do next. None of these reaches a user's LLM call:
@@ -54,7 +55,11 @@ class UsageError(EveryspanError):
 
 
 class StoreError(EveryspanError):
-    """The store cannot be opened, or does not know what was asked for."""
+    """The store cannot be opened, read or written; the message says which and what to do."""
+
+
+class NotFoundError(StoreError):
+    """The store does not hold what was asked for, such as a trace id that never arrived."""
 
 
 class CollectorError(EveryspanError):

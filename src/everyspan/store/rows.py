@@ -47,6 +47,8 @@ class SpanRow:
     session: str = ""
     environment: str = ""
     tags: tuple[str, ...] = ()
+    trace_name: str = ""
+    """The name this span gives to its whole trace (`langfuse.trace.name`); empty when it gives none."""
     first_token_ns: int | None = None
     """Nanoseconds from the start of the span to the first token."""
     usage: Usage = field(default_factory=Usage)
@@ -62,6 +64,9 @@ class SpanRow:
     """Every attribute that has no column, resource attributes included, as JSON."""
     input: str = ""
     output: str = ""
+    trace_input: str = ""
+    """What this span gives its whole trace as input (`langfuse.trace.input`); empty when it gives none."""
+    trace_output: str = ""
     received_ns: int
 
 

@@ -1,0 +1,81 @@
+"""The one interface behind which spans are kept, and how to open what stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from everyspan.errors import StoreError
+from everyspan.store.reads import (
+    CostBy,
+    CostFilter,
+    CostGroup,
+    Inserted,
+    Refused,
+    TraceFilter,
+    TraceSummary,
+    Unnumbered,
+    WriterFilter,
+    WriterState,
+)
+from everyspan.store.rows import Numbers, Sighting, SpanRow
+
+__all__ = ["Inserted", "Refused", "Store", "open_store"]
+
+
+class Store(Protocol):
+    """Keeps spans and answers questions. Every method may be called from any thread, and raises only StoreError."""
+
+    def insert(
+        self, spans: Sequence[SpanRow], numbers: Sequence[Numbers] = (), sightings: Sequence[Sighting] = ()
+    ) -> Inserted:
+        """Keep all of it, or, when this raises, nothing.
+
+        When it returns, the batch survives the death of process and machine. Handing in the same again, in any
+        order, mixed or in part, changes no row, no sum and no audit.
+        """
+
+    def list_traces(self, wanted: TraceFilter) -> list[TraceSummary]:
+        """Summaries, newest first, up to `wanted.limit` and one more when there are more."""
+
+    def read_trace(self, trace_id: str, *, project: str) -> tuple[TraceSummary, list[SpanRow]] | None:
+        """A trace and all its spans with bodies, by start and then key; None when there is no such trace."""
+
+    def projects_of(self, trace_id: str) -> list[str]:
+        """The projects in which a trace with this id exists, sorted."""
+
+    def cost_groups(self, by: CostBy, wanted: CostFilter) -> list[CostGroup]:
+        """Billed calls by group, sorted by value. The sums are exact."""
+
+    def writers(self, wanted: WriterFilter) -> list[WriterState]:
+        """Every writer that something arrived from, sorted by project and writer."""
+
+    def unnumbered(self, wanted: WriterFilter) -> list[Unnumbered]:
+        """Spans without a stamp, by project and service; `wanted.writer` does not apply."""
+
+    def close(self) -> None:
+        """Give up files and connections; calling it twice is harmless, any other call afterwards raises."""
+
+
+def open_store(where: str | Path, *, read_only: bool = False) -> Store:
+    """The store at a path or a URL such as `sqlite:///var/lib/everyspan/spans.db`.
+
+    Created, with its directory, when it is not there. Other processes may read while one writes.
+
+    Args:
+        read_only: never write, and raise instead of creating.
+
+    Raises:
+        StoreError: the address means nothing, the file cannot be used, or a newer everyspan made it.
+    """
+    # Imported here so that asking for one kind of store does not load the libraries of another.
+    from everyspan.store.sqlite import SqliteStore
+
+    scheme, separator, rest = str(where).partition("://")
+    if not separator:
+        return SqliteStore(Path(where), read_only=read_only)
+    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
+        # As SQLAlchemy has it: three slashes for a relative path, four for an absolute one.
+        return SqliteStore(Path(rest[1:]), read_only=read_only)
+    raise StoreError(f"{where} is no store; give a path or sqlite:///path")
