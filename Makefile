@@ -1,0 +1,70 @@
+# Everything a contributor types. Needs git, make and Python 3.11 or newer; the rest is installed into .venv.
+#
+#   make demo     the report's script against a local provider, without and with everyspan
+#   make test     every test except the soak runs
+#   make check    formatting, lint, types, import contracts
+#   make bench    the figures of docs/performance.md
+#
+# Arguments pass through: make demo ARGS="--keep", make test ARGS="tests/unit -k spool".
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+OLDEST := .venv-oldest/bin
+
+# litellm otherwise fetches its price map over the network while it is imported.
+export LITELLM_LOCAL_MODEL_COST_MAP := True
+
+.PHONY: help setup demo test test-oldest soak check format bench lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup: .venv/.ready
+
+.venv/.ready: requirements/bootstrap.txt requirements/dev.txt pyproject.toml scripts/environment.py
+	@$(PYTHON) scripts/environment.py .venv requirements/dev.txt
+
+.venv-oldest/.ready: requirements/bootstrap.txt requirements/oldest.txt pyproject.toml scripts/environment.py
+	@$(PYTHON) scripts/environment.py .venv-oldest requirements/oldest.txt
+
+demo: .venv/.ready
+	@$(BIN)/everyspan demo $(ARGS)
+
+test: .venv/.ready
+	@$(BIN)/python -m pytest $(ARGS)
+
+# What drives litellm, against the oldest version that is supported.
+test-oldest: .venv-oldest/.ready
+	@$(OLDEST)/python -m pytest tests/e2e -k litellm $(ARGS)
+
+soak: .venv/.ready
+	@$(BIN)/python -m pytest -m soak $(ARGS)
+
+check: .venv/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.ready
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+# No host of a package index ends up in the locks: they hold names, versions and hashes.
+# A week's rest for new releases, so that a poisoned one is found by somebody else first.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+lock: .venv/.ready
+	$(COMPILE) requirements/bootstrap.in --upgrade --exclude-newer "7 days" --output-file requirements/bootstrap.txt
+	$(COMPILE) requirements/dev.in pyproject.toml --extra all --group dev --upgrade \
+	  --exclude-newer "7 days" --override requirements/overrides.txt --output-file requirements/dev.txt
+	$(COMPILE) requirements/oldest.in pyproject.toml --extra all --group build --group clients --group test --upgrade \
+	  --exclude-newer 2026-05-01T00:00:00Z --output-file requirements/oldest.txt
+
+clean:
+	rm -rf .venv .venv-oldest .demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
