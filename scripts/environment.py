@@ -2,8 +2,8 @@
 
     python3 scripts/environment.py .venv requirements/dev.txt
 
-Runs with the standard library alone, under any Python 3.8 or newer, so that a machine with an old `python3` is
-told what is missing instead of being shown a traceback. Does nothing when the environment is already right.
+Runs with the standard library alone, under any Python 3.8 or newer, so that a machine with an old `python3`
+is told what is missing instead of being shown a traceback. Does nothing when the environment is already right.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ and run the command again."""
 
 
 def main(arguments: list[str]) -> int:
-    """Set up environment `arguments[0]` from lock `arguments[1]`; 0 when it is ready, 2 when it can not be."""
+    """Set up environment `arguments[0]` from lock `arguments[1]`; 0 when it is ready, 2 when it is not."""
     if len(arguments) != 2:
         print(__doc__, file=sys.stderr)
         return 2
