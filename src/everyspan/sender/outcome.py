@@ -1,0 +1,179 @@
+"""What an answer means for the spans that were sent: pure judgement, no I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import NamedTuple
+
+_WORDS_LENGTH = 300
+"""Characters of a server's own words that are kept: enough for a reason, not for a web page."""
+
+_MALFORMED = frozenset({400, 413, 422})
+"""The only statuses that speak about the data; all others speak about us, the way there, or the server's day."""
+
+_PROTOBUF = ("application/x-protobuf", "application/protobuf", "application/octet-stream", "")
+
+_ADVICE = {
+    401: "check the key",
+    403: "check what the key is allowed to do",
+    404: "check the path of the endpoint",
+    405: "check the path of the endpoint",
+}
+
+
+class Outcome(Enum):
+    """What became of the spans of one POST."""
+
+    STORED = "the destination has them"
+    TRY_LATER = "unreachable, or not in a state to take them; they wait in the spool"
+    REFUSED = "malformed, says the destination; sending them again cannot help"
+
+
+class Answer(NamedTuple):
+    """An HTTP response: its status, its headers by lower-case name, and its whole body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Verdict(NamedTuple):
+    """An outcome with its reason.
+
+    Attributes:
+        problem: what is wrong, in words for the user; empty when nothing is.
+        kind: a short name for that sort of problem, so that each is only said once.
+        rejected: spans that the destination says it left out of the batch; 0 when it did not count them.
+        retry_after: the `Retry-After` header as it came.
+    """
+
+    outcome: Outcome
+    problem: str = ""
+    kind: str = ""
+    rejected: int = 0
+    retry_after: str | None = None
+
+
+def judge(answer: Answer) -> Verdict:
+    """What `answer` to an OTLP/HTTP export says about the spans in it.
+
+    A redirect is not success, though it is below 400; nor is a 200 with the login page of a network.
+    """
+    if 200 <= answer.status < 300:
+        return _judge_success(answer)
+    words = _words(answer)
+    if answer.status in _MALFORMED:
+        return Verdict(Outcome.REFUSED, f"HTTP {answer.status}{words}", "refused")
+    advice = _ADVICE.get(answer.status, "")
+    if 300 <= answer.status < 400:
+        target = answer.headers.get("location", "an unnamed place")[:_WORDS_LENGTH]
+        advice = f"redirects to {target}, which is not followed; set the endpoint to where it really is"
+    problem = f"HTTP {answer.status}{words}" + (f" ({advice})" if advice else "")
+    return Verdict(
+        Outcome.TRY_LATER, problem, f"http {answer.status}", retry_after=answer.headers.get("retry-after")
+    )
+
+
+def judge_failure(error: Exception) -> Verdict:
+    """What it means that there was no answer: always TRY_LATER, since nobody said that the data is wrong."""
+    if isinstance(error, ConnectionRefusedError):
+        return Verdict(Outcome.TRY_LATER, "connection refused: nothing listens there", "connection refused")
+    if isinstance(error, TimeoutError):
+        return Verdict(Outcome.TRY_LATER, str(error) or "timed out", "timeout")
+    return Verdict(Outcome.TRY_LATER, f"{type(error).__name__}: {error}", type(error).__name__)
+
+
+def _judge_success(answer: Answer) -> Verdict:
+    if not answer.body:
+        return Verdict(Outcome.STORED)
+    content_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        if content_type == "application/json":
+            rejected, message = _rejected_in_json(answer.body)
+        elif content_type in _PROTOBUF:
+            rejected, message = _rejected_in_protobuf(answer.body)
+        else:
+            raise ValueError(f"content type {content_type}")
+    except (ValueError, RecursionError) as error:
+        problem = f"HTTP {answer.status} from something that is not an OTLP receiver: {error}"
+        return Verdict(Outcome.TRY_LATER, problem, "not otlp")
+    if rejected <= 0:
+        return Verdict(Outcome.STORED)
+    words = f": {_printable(message)}" if message else ""
+    return Verdict(Outcome.REFUSED, f"{rejected} rejected{words}", "refused", rejected=rejected)
+
+
+def _rejected_in_json(body: bytes) -> tuple[int, str]:
+    found = json.loads(body)
+    if not isinstance(found, dict):
+        raise ValueError("its JSON is not an object")
+    partial = found.get("partialSuccess") or found.get("partial_success") or {}
+    if not isinstance(partial, dict):
+        raise ValueError("its partialSuccess is not an object")
+    count = partial.get("rejectedSpans") or partial.get("rejected_spans") or 0
+    message = partial.get("errorMessage") or partial.get("error_message") or ""
+    return int(str(count)), str(message)  # protobuf's JSON writes 64-bit numbers as strings
+
+
+def _rejected_in_protobuf(body: bytes) -> tuple[int, str]:
+    rejected, message = 0, ""
+    for field, value in _fields(body):
+        if field == 1 and isinstance(value, bytes):
+            for part, content in _fields(value):
+                if part == 1 and isinstance(content, int):
+                    rejected = content if content < 1 << 63 else 0  # an int64: the upper half is negative
+                elif part == 2 and isinstance(content, bytes):
+                    message = content.decode("utf-8", "replace")
+    return rejected, message
+
+
+def _fields(body: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """The fields of a protobuf message, strictly: whatever is not one raises ValueError."""
+    at = 0
+    while at < len(body):
+        tag, at = _varint(body, at)
+        field, wire_type = tag >> 3, tag & 7
+        if field == 0:
+            raise ValueError("its body is not a protobuf message")
+        if wire_type == 0:
+            number, at = _varint(body, at)
+            yield field, number
+            continue
+        if wire_type == 2:
+            length, at = _varint(body, at)
+        elif wire_type in (1, 5):
+            length = 8 if wire_type == 1 else 4
+        else:
+            raise ValueError("its body is not a protobuf message")
+        if at + length > len(body):
+            raise ValueError("its body is cut short")
+        yield field, body[at : at + length]
+        at += length
+
+
+def _varint(body: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(body):
+            raise ValueError("its body is cut short")
+        byte = body[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError("its body is not a protobuf message")
+
+
+def _words(answer: Answer) -> str:
+    if answer.headers.get("content-type", "").startswith("text/html"):
+        return ""  # a page for people: its first 300 characters say `<!doctype html>`
+    text = _printable(answer.body[: 4 * _WORDS_LENGTH].decode("utf-8", "replace"))
+    return f": {text}" if text else ""
+
+
+def _printable(text: str) -> str:
+    """`text` on one line; OTLP's binary Status messages keep their readable part."""
+    kept = "".join(char if char.isprintable() and char != "\ufffd" else " " for char in text)
+    return " ".join(kept.split())[:_WORDS_LENGTH]
