@@ -9,7 +9,8 @@
     ├── UsageError             token counts that contradict each other
     ├── StoreError             the store cannot be opened, read or written
     │   └── NotFoundError      the store does not hold what was asked for
-    └── CollectorError         a request to the collector cannot be accepted
+    ├── CollectorError         a request to the collector cannot be accepted
+    └── CommandError           a command cannot do what it was asked to; holds the exit code
 
 A message holds what happened, the numbers, and what to do next. None of these reaches a user's LLM call:
 inside an instrumented call a failure becomes a number in `everyspan.stats()`.
@@ -72,3 +73,15 @@ class CollectorError(EveryspanError):
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class CommandError(EveryspanError):
+    """A command cannot do what it was asked to: one line for people, a number for scripts.
+
+    Attributes:
+        exit_code: what the process ends with; docs/cli.md lists them.
+    """
+
+    def __init__(self, message: str, *, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

@@ -91,6 +91,19 @@ def data_dir(env: Mapping[str, str] | None = None) -> Path:
     return Path(data).expanduser() / "everyspan"
 
 
+def collector(
+    url: str | None = None, *, api_key: str | None = None, environ: Mapping[str, str] | None = None
+) -> tuple[str, str | None]:
+    """Base URL and key of the collector to ask: the arguments, else EVERYSPAN_ENDPOINT and EVERYSPAN_API_KEY.
+
+    Raises:
+        SettingsError: the URL is not an http or https URL with a host.
+    """
+    env = os.environ if environ is None else environ
+    base = _checked(url or env.get("EVERYSPAN_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
+    return base.removesuffix("/v1/traces"), api_key or env.get("EVERYSPAN_API_KEY") or None
+
+
 def otlp_destination(endpoint: str, *, api_key: str | None = None) -> Destination:
     """The destination for a base URL such as `http://127.0.0.1:4319`; `/v1/traces` is added when it is missing.
 

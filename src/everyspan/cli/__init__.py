@@ -1,0 +1,1 @@
+"""The command line. `main` dispatches, `commands` lists, one module for each kind of errand does the work."""

@@ -1,0 +1,168 @@
+"""Commands that ask a collector: traces, trace, cost, audit."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from everyspan.cli.ask import Answer, Collector, find
+from everyspan.cli.terminal import UNKNOWN, at, lasting, money, one_line, table
+from everyspan.cli.tree import draw
+
+Command = Callable[..., Any]
+
+NOT_SO = 1
+"""Exit code: the question was answered, and the answer is no."""
+
+
+def asking(command: Command) -> Command:
+    """Give `command` the options that every question has; it gets `collector` and `as_json`."""
+
+    @click.option("--url", help="The collector. Default: EVERYSPAN_ENDPOINT, else http://127.0.0.1:4319.")
+    @click.option("--api-key", help="Its key. Default: EVERYSPAN_API_KEY.")
+    @click.option("--json", "as_json", is_flag=True, help="Print the API's answer as it is.")
+    @functools.wraps(command)
+    def asked(*, url: str | None, api_key: str | None, **options: Any) -> Any:
+        return command(collector=find(url, api_key), **options)
+
+    return asked
+
+
+@click.command()
+@click.option("--service", help="Only traces in which this service took part.")
+@click.option("--model", help="Only traces in which this model was called.")
+@click.option("--errors", is_flag=True, help="Only traces with an error.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
+@asking
+def traces(
+    *, service: str | None, model: str | None, errors: bool, limit: int, collector: Collector, as_json: bool
+) -> None:
+    """List traces, newest first."""
+    wanted = {"service": service, "model": model, "errors": "true" if errors else None, "limit": limit}
+    answer = collector.ask("traces", **wanted)
+    if as_json:
+        return _print(answer)
+    rows = [_trace_row(trace) for trace in answer.get("traces", ())]
+    if not rows:
+        return click.echo("no traces yet; `everyspan run script.py` or everyspan.init() makes some")
+    head = ("TRACE", "STARTED (UTC)", "NAME", "SPANS", "CALLS", "ERRORS", "TOOK", "COST")
+    table(head, rows, right=frozenset({"SPANS", "CALLS", "ERRORS", "TOOK"}))
+    return None
+
+
+def _trace_row(trace: Answer) -> tuple[str, ...]:
+    started_ns, ended_ns = int(trace["started_ns"]), int(trace["ended_ns"])
+    return (
+        one_line(trace["trace_id"]),
+        at(started_ns),
+        one_line(trace["name"], width=40),
+        f"{trace['spans']:,}",
+        f"{trace['calls']:,}",
+        f"{trace['errors']:,}",
+        lasting(ended_ns - started_ns),
+        _cost(trace),
+    )
+
+
+def _cost(counted: Answer) -> str:
+    return money(counted.get("cost"), unpriced=int((counted.get("states") or {}).get("unpriced", 0)))
+
+
+@click.command()
+@click.argument("trace_id")
+@click.option("--project", help="Needed when several projects have a trace of this id.")
+@click.option("--text", is_flag=True, help="Show the first lines of what went in and came out.")
+@asking
+def trace(*, trace_id: str, project: str | None, text: bool, collector: Collector, as_json: bool) -> None:
+    """Show one trace as a tree: each call under its parent, with tokens, cost and how it ended."""
+    answer = collector.ask("traces", trace_id, project=project)
+    if as_json:
+        return _print(answer)
+    for line in draw(answer, text=text):
+        click.echo(line)
+    return None
+
+
+@click.command()
+@click.option(
+    "--by",
+    type=click.Choice(["day", "project", "service", "model", "provider", "user", "session", "state"]),
+    default="model",
+    show_default=True,
+    help="What to group by.",
+)
+@asking
+def cost(*, by: str, collector: Collector, as_json: bool) -> None:
+    """Add up what calls cost. Exact; each call counts once, and what has no price is said."""
+    answer = collector.ask("costs", by=by)
+    if as_json:
+        return _print(answer)
+    groups = [_cost_row(group) for group in answer.get("groups", ())]
+    if not groups:
+        return click.echo("no calls yet")
+    total = ("TOTAL", *_cost_row(answer["total"])[1:])
+    table(
+        (by.upper(), "CALLS", "IN", "OUT", "COST"), [*groups, total], right=frozenset({"CALLS", "IN", "OUT"})
+    )
+    return None
+
+
+def _cost_row(group: Answer) -> tuple[str, ...]:
+    return (
+        one_line(group.get("value") or UNKNOWN, width=48),
+        f"{group['calls']:,}",
+        f"{group['input_tokens']:,}",
+        f"{group['output_tokens']:,}",
+        _cost(group),
+    )
+
+
+@click.command()
+@click.option("--service", help="Only writers of this service.")
+@click.option("--writer", help="Only this writer.")
+@asking
+def audit(*, service: str | None, writer: str | None, collector: Collector, as_json: bool) -> int:
+    """Is every span here? Answered by writer and number. Ends with 0 only when the verdict is `complete`."""
+    answer = collector.ask("completeness", service=service, writer=writer)
+    if as_json:
+        _print(answer)
+    else:
+        _print_audit(answer)
+    return 0 if answer.get("verdict") == "complete" else NOT_SO
+
+
+def _print_audit(answer: Answer) -> None:
+    rows = [_writer_row(each) for each in answer.get("writers", ())]
+    if rows:
+        head = ("WRITER", "VERDICT", "SPANS", "INTERRUPTED", "OPEN", "PENDING", "MISSING", "DROPPED")
+        table(head, rows, right=frozenset(head[2:]))
+    click.echo(one_line(answer.get("sentence") or answer["verdict"], width=500))
+
+
+def _writer_row(each: Answer) -> tuple[str, ...]:
+    state = each.get("state") or {}
+    return (
+        one_line(state.get("writer", UNKNOWN)),
+        one_line(each["verdict"]),
+        f"{state.get('spans', 0):,}",
+        f"{state.get('interrupted', 0):,}",
+        f"{each.get('open_calls', 0):,}",
+        _ranges(each.get("pending")),
+        _ranges(each.get("missing")),
+        _ranges([(drop["first"], drop["last"]) for drop in each.get("dropped", ())]),
+    )
+
+
+def _ranges(ranges: list[Any] | None) -> str:
+    """Numbers as `3` and `5-9`, the first few of them."""
+    words = [f"{first}" if first == last else f"{first}-{last}" for first, last in ranges or ()]
+    return ",".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "") or "0"
+
+
+def _print(answer: Answer) -> None:
+    # ASCII only: everything that could steer a terminal stays escaped.
+    click.echo(json.dumps(answer, indent=2, ensure_ascii=True))
