@@ -62,7 +62,7 @@ def from_environment(
         SettingsError: a value cannot be used; the message names the variable and what it allows.
     """
     env = os.environ if environ is None else environ
-    destinations = tuple(_destinations(endpoint or env.get("EVERYSPAN_ENDPOINT"), api_key, env))
+    destinations = tuple(_destinations(endpoint, api_key, env))
     return Settings(
         destinations=destinations or (otlp_destination(DEFAULT_ENDPOINT),),
         spool_dir=spool_dir(env),
@@ -100,33 +100,34 @@ def collector(
         SettingsError: the URL is not an http or https URL with a host.
     """
     env = os.environ if environ is None else environ
-    base = _checked(url or env.get("EVERYSPAN_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
+    named = env.get("EVERYSPAN_ENDPOINT") or DEFAULT_ENDPOINT
+    base = (_checked(url) if url else _checked(named, called="EVERYSPAN_ENDPOINT")).rstrip("/")
     return base.removesuffix("/v1/traces"), api_key or env.get("EVERYSPAN_API_KEY") or None
 
 
-def otlp_destination(endpoint: str, *, api_key: str | None = None) -> Destination:
+def otlp_destination(endpoint: str, *, api_key: str | None = None, called: str = "endpoint") -> Destination:
     """The destination for a base URL such as `http://127.0.0.1:4319`; `/v1/traces` is added when it is missing.
 
     Raises:
-        SettingsError: `endpoint` is not an http or https URL with a host.
+        SettingsError: `endpoint`, which the message calls `called`, is not an http or https URL with a host.
     """
     headers = (("Authorization", f"Bearer {api_key}"),) if api_key else ()
-    return Destination(url=traces_url(endpoint), headers=headers)
+    return Destination(url=traces_url(endpoint, called=called), headers=headers)
 
 
-def langfuse_destination(host: str, *, public_key: str, secret_key: str) -> Destination:
+def langfuse_destination(host: str, *, public_key: str, secret_key: str, called: str = "host") -> Destination:
     """The OTLP endpoint of a Langfuse server for one project's key pair (Langfuse API: OpenTelemetry ingestion)."""
     pair = base64.b64encode(f"{public_key}:{secret_key}".encode()).decode()
     return Destination(
-        url=_checked(host).rstrip("/") + LANGFUSE_TRACES_PATH,
+        url=_checked(host, called=called).rstrip("/") + LANGFUSE_TRACES_PATH,
         headers=(("Authorization", f"Basic {pair}"), ("x-langfuse-ingestion-version", "4")),
         dialect=Dialect.LANGFUSE,
     )
 
 
-def traces_url(endpoint: str) -> str:
+def traces_url(endpoint: str, *, called: str = "endpoint") -> str:
     """`endpoint` with `/v1/traces` at its end."""
-    base = _checked(endpoint).rstrip("/")
+    base = _checked(endpoint, called=called).rstrip("/")
     return base if base.endswith("/v1/traces") else base + "/v1/traces"
 
 
@@ -135,12 +136,15 @@ def _destinations(endpoint: str | None, api_key: str | None, env: Mapping[str, s
     key = api_key or env.get("EVERYSPAN_API_KEY")
     if endpoint:
         found.append(otlp_destination(endpoint, api_key=key))
+    elif env.get("EVERYSPAN_ENDPOINT"):
+        found.append(otlp_destination(env["EVERYSPAN_ENDPOINT"], api_key=key, called="EVERYSPAN_ENDPOINT"))
     else:
         found += _otel_destination(env)
     public, secret = env.get("LANGFUSE_PUBLIC_KEY"), env.get("LANGFUSE_SECRET_KEY")
     if public and secret:
-        host = env.get("LANGFUSE_BASE_URL") or env.get("LANGFUSE_HOST") or LANGFUSE_CLOUD
-        found.append(langfuse_destination(host, public_key=public, secret_key=secret))
+        called = "LANGFUSE_BASE_URL" if env.get("LANGFUSE_BASE_URL") else "LANGFUSE_HOST"
+        host = env.get(called) or LANGFUSE_CLOUD
+        found.append(langfuse_destination(host, public_key=public, secret_key=secret, called=called))
     return found
 
 
@@ -149,7 +153,10 @@ def _otel_destination(env: Mapping[str, str]) -> list[Destination]:
     if not exact and not base:
         return []
     # The specification takes the traces endpoint as it stands and adds the path to the general one.
-    url = _checked(exact) if exact else traces_url(base or "")
+    if exact:
+        url = _checked(exact, called="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    else:
+        url = traces_url(base or "", called="OTEL_EXPORTER_OTLP_ENDPOINT")
     listed = env.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS") or env.get("OTEL_EXPORTER_OTLP_HEADERS") or ""
     return [Destination(url=url, headers=parse_headers(listed))]
 
@@ -160,10 +167,14 @@ def parse_headers(listed: str) -> tuple[tuple[str, str], ...]:
     return tuple((name.strip(), unquote(value.strip())) for name, _, value in pairs)
 
 
-def _checked(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(f"endpoint {url!r} is not a URL such as {DEFAULT_ENDPOINT}")
+def _checked(url: str, *, called: str = "endpoint") -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not match, a port that is no number
+        usable = False
+    if not usable:
+        raise SettingsError(f"{called} is {url!r}; it takes a URL such as {DEFAULT_ENDPOINT}")
     return url
 
 
