@@ -1,0 +1,56 @@
+"""Whose price list counts: from the names that libraries use for providers and models to the table's own."""
+
+from __future__ import annotations
+
+import re
+
+# Names that the table's own rules would miss or take for somebody else's. None: there is no public price list,
+# although the name contains one that has (`custom_openai` is any server that speaks OpenAI's protocol).
+# Sources: OpenTelemetry GenAI conventions, `gen_ai.provider.name`; litellm 1.106.2, `LlmProviders`.
+PROVIDERS: dict[str, str | None] = {
+    "az.ai.inference": "azure",
+    "az.ai.openai": "azure",
+    "azure.ai.inference": "azure",
+    "azure.ai.openai": "azure",
+    "azure_ai": "azure",
+    "azure_openai": "azure",
+    "azure_text": "azure",
+    "codestral": "mistral",
+    "fireworks-ai": "fireworks",
+    "fireworks_ai": "fireworks",
+    "gcp.gen_ai": "google",
+    "text-completion-codestral": "mistral",
+    "x_ai": "x-ai",
+    "custom_openai": None,
+    "hosted_vllm": None,
+    "llamafile": None,
+    "lm_studio": None,
+    "ollama": None,
+    "ollama_chat": None,
+    "openai_like": None,
+    "vllm": None,
+    "xinference": None,
+}
+
+ROUTERS = frozenset({"litellm", "litellm_proxy"})
+"""Names that say nothing about who answers: the model's prefix does."""
+
+_COMPACT_DATE = re.compile(r"-(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
+_BEDROCK_ROUTE = re.compile(r"^(?:converse(?:_like)?/|invoke/|[a-z]{2}(?:-gov)?-[a-z]+-\d/)")
+
+
+def with_dashed_date(model: str) -> str:
+    """`gpt-5.2-20251211` as `gpt-5.2-2025-12-11`: litellm and OpenRouter write the first, the table the second."""
+    return _COMPACT_DATE.sub(r"-\1-\2-\3", model)
+
+
+def without_bedrock_route(model: str) -> str:
+    """A Bedrock model id without what litellm puts before it (API, region) and without an ARN around it."""
+    while found := _BEDROCK_ROUTE.match(model):
+        model = model[found.end() :]
+    return model.rpartition("/")[2] if model.startswith("arn:") else model
+
+
+def url_of(server_address: str) -> str:
+    """A URL for the table's address patterns: `server.address` is a bare host, some libraries record a whole URL."""
+    return server_address if "://" in server_address else f"https://{server_address}/"

@@ -1,0 +1,170 @@
+"""From usage to money: exact, with its provenance, and never a guess that looks like a price."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from functools import cache
+from operator import attrgetter
+
+from everyspan.cost.table import EXACT, Rates, Table, rate_at
+from everyspan.model.money import Cost, CostLine, CostState
+from everyspan.model.usage import Usage
+
+NO_USAGE = "no usage was reported"
+NO_TOKENS = "the reported usage counts nothing"
+UNKNOWN_MODEL = "the price table does not know this model"
+NO_PRICE = "the price table lists no price for this model"
+
+# What each kind is a part of. A part without a price of its own is paid at the rate of its whole.
+_WHOLE = {
+    "input_tokens": None,
+    "output_tokens": None,
+    "web_searches": None,
+    "cache_read_tokens": "input_tokens",
+    "cache_write_tokens": "input_tokens",
+    "cache_write_1h_tokens": "cache_write_tokens",
+    "input_audio_tokens": "input_tokens",
+    "input_image_tokens": "input_tokens",
+    "cache_read_audio_tokens": "cache_read_tokens",
+    "reasoning_tokens": "output_tokens",
+    "output_audio_tokens": "output_tokens",
+    "output_image_tokens": "output_tokens",
+}
+_KINDS = tuple(_WHOLE)
+_reported = attrgetter(*_KINDS)
+_MOST = 2**63 - 1  # what a store's integer column holds; no call comes near it
+_ZERO = Decimal(0)
+
+
+def price(
+    usage: Usage | None,
+    *,
+    model: str,
+    provider: str = "",
+    server_address: str = "",
+    at_ns: int,
+    stated: Decimal | None = None,
+    cache_hit: bool = False,
+    estimated: bool = False,
+) -> Cost:
+    """What a call cost. Never raises; takes microseconds once the model was looked up; any thread may call it.
+
+    Where several states apply, the first of these counts: a cache hit, stated, unpriced, estimated, partial, computed.
+    `Cost.unpriced` names what is missing in any of them.
+
+    Args:
+        usage: None when the provider reported none.
+        model: as the library or the provider wrote it, with or without a prefix such as `azure/`.
+        provider: as any library names it; empty when unknown.
+        server_address: host or URL that answered; it decides whose price list counts, when the table knows it.
+        at_ns: when the call was made: prices have dates, some have hours.
+        stated: what the provider itself says it charged. A library's own calculation is no such thing.
+        cache_hit: the answer came out of a local cache and no provider was called: computed, 0, without lines, even
+            when a stored answer still carries what the first call was charged.
+        estimated: the usage was not counted by the provider.
+    """
+    try:
+        rates = _table().find(
+            model=model,
+            provider=provider,
+            server_address=server_address,
+            at_ns=at_ns,
+            service_tier=(usage and usage.service_tier) or "",
+            batch=usage is not None and usage.batch,
+        )
+        if cache_hit:
+            return replace(_cost(CostState.COMPUTED, rates, total=_ZERO), input=_ZERO, output=_ZERO)
+        if isinstance(stated, Decimal) and stated.is_finite() and stated >= 0:
+            return _cost(CostState.STATED, rates, total=stated)
+        if usage is None:
+            return _cost(CostState.UNPRICED, rates, unpriced=(NO_USAGE,))
+        problems = usage.problems()
+        if problems or rates is None:
+            return _cost(CostState.UNPRICED, rates, unpriced=problems or (UNKNOWN_MODEL,))
+        return _charge(usage, rates, estimated=estimated)
+    except Exception as error:  # noqa: BLE001 - the one guard of this entry: our failure must not reach the user's call
+        return Cost(state=CostState.UNPRICED, unpriced=(f"pricing failed with {type(error).__name__}",))
+
+
+@cache
+def _table() -> Table:
+    """The table that ships with us, loaded when the first call is priced."""
+    return Table.load()
+
+
+def _charge(usage: Usage, rates: Rates, *, estimated: bool) -> Cost:
+    counts = {kind: count for kind, count in zip(_KINDS, _reported(usage), strict=True) if count}
+    most = max(counts.values(), default=0)
+    if not rates.rates or not most or most > _MOST:
+        reason = NO_PRICE if not rates.rates else f"{most} of one kind can not be" if most else NO_TOKENS
+        return _cost(CostState.UNPRICED, rates, unpriced=(reason,))
+    assumed = _complete(counts, usage, rates)
+    own: dict[str, int] = {}
+    lines = []
+    sums = {"": _ZERO, "input": _ZERO, "output": _ZERO}
+    for kind, side, base, tiers, parts in rates.rates:
+        count = counts.get(kind)
+        if not count:
+            continue
+        # Its parts come first in `rates`, so what they took is known.
+        for part in parts:
+            count -= own.get(part, 0)
+        if count < 0:
+            return _cost(CostState.UNPRICED, rates, unpriced=(f"the parts of {kind} are more than its {counts[kind]}",))
+        own[kind] = count
+        if count:
+            each = rate_at(base, tiers, usage.input_tokens or 0) if tiers else base
+            amount = EXACT.multiply(each, count)
+            lines.append(CostLine(kind, count, each, amount))
+            sums[side] = EXACT.add(sums[side], amount)
+    unpriced = (*_unpriced(counts, usage, rates), *assumed, *rates.missing)
+    if not lines:
+        return _cost(CostState.UNPRICED, rates, unpriced=unpriced or (NO_PRICE,))
+    state = CostState.PARTIAL if unpriced else CostState.COMPUTED
+    return Cost(
+        state=CostState.ESTIMATED if estimated else state,
+        total=EXACT.add(EXACT.add(sums["input"], sums["output"]), sums[""]),
+        input=sums["input"],
+        output=sums["output"],
+        lines=tuple(lines),
+        table=rates.table,
+        model=rates.model,
+        unpriced=unpriced,
+    )
+
+
+def _complete(counts: dict[str, int], usage: Usage, rates: Rates) -> list[str]:
+    """Fill in the counts that the table's kinds need and nobody reported; returns those that are a guess."""
+    counts["requests"] = 1 if usage.requests is None else usage.requests
+    if "cache_write_1h_tokens" in counts and "cache_write_tokens" not in counts:
+        counts["cache_write_tokens"] = counts["cache_write_1h_tokens"]
+    assumed = []
+    for kind, one, other, whole in rates.overlaps:
+        unknown = getattr(usage, kind, None) is None
+        if unknown and one in counts and other in counts:
+            # Cached audio, say: how much of the one is the other was not said. The least that is possible.
+            counts[kind] = max(0, counts[one] + counts[other] - counts.get(whole, 0))
+            assumed.append(kind)
+    return assumed
+
+
+def _unpriced(counts: dict[str, int], usage: Usage, rates: Rates) -> list[str]:
+    """Totals that have a price and were not reported, and kinds that were used and have no price."""
+    unpriced = [kind for kind in rates.totals if getattr(usage, kind) is None]
+    for kind in counts.keys() - rates.kinds:
+        whole = _WHOLE.get(kind)
+        # A whole that is itself used and unpriced stands for its parts.
+        while whole and whole not in rates.kinds and whole not in counts:
+            whole = _WHOLE[whole]
+        if not whole and kind in _WHOLE:
+            unpriced.append(kind)
+    return sorted(unpriced)
+
+
+def _cost(
+    state: CostState, rates: Rates | None, *, total: Decimal | None = None, unpriced: tuple[str, ...] = ()
+) -> Cost:
+    """A cost without lines."""
+    table, model = (rates.table, rates.model) if rates else (None, None)
+    return Cost(state=state, total=total, table=table, model=model, unpriced=unpriced)
