@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from everyspan.errors import UsageError
 
@@ -40,12 +41,16 @@ class Usage:
 
     def problems(self) -> tuple[str, ...]:
         """What is impossible in these counts, in words; empty when they can be true."""
-        found = [f"{name} is negative ({value})" for name, value in self._counts() if value < 0]
-        found += self._exceeding("input_tokens", "cache_read_tokens", "cache_write_tokens")
-        found += self._exceeding("cache_write_tokens", "cache_write_1h_tokens")
-        found += self._exceeding("input_tokens", "input_audio_tokens", "input_image_tokens")
-        found += self._exceeding("output_tokens", "reasoning_tokens", "output_audio_tokens", "output_image_tokens")
-        found += self._exceeding("cache_read_tokens", "cache_read_audio_tokens")
+        counts = {name: count for name, count in zip(_COUNTS, _counts(self), strict=True) if count}
+        found = []
+        if min(counts.values(), default=0) < 0:
+            found = [f"{name} is negative ({count})" for name, count in counts.items() if count < 0]
+        for whole, parts in _PARTS:
+            total = getattr(self, whole)
+            if total is not None and not counts.keys().isdisjoint(parts):
+                share = sum([counts.get(part, 0) for part in parts])
+                if share > total:
+                    found.append(f"{' + '.join(parts)} ({share}) is more than {whole} ({total})")
         return tuple(found)
 
     def check(self) -> None:
@@ -54,15 +59,14 @@ class Usage:
         if found:
             raise UsageError("impossible usage: " + "; ".join(found))
 
-    def _counts(self) -> list[tuple[str, int]]:
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return [(name, value) for name, value in values if isinstance(value, int) and name != "batch"]
 
-    def _exceeding(self, whole: str, *parts: str) -> list[str]:
-        total = getattr(self, whole)
-        if total is None:
-            return []
-        share = sum(getattr(self, part) or 0 for part in parts)
-        if share <= total:
-            return []
-        return [f"{' + '.join(parts)} ({share}) is more than {whole} ({total})"]
+# Pricing asks for the problems of every call, so the names are looked up once.
+_COUNTS = tuple(field.name for field in fields(Usage) if field.name not in ("service_tier", "batch"))
+_counts = attrgetter(*_COUNTS)
+_PARTS = (
+    ("input_tokens", ("cache_read_tokens", "cache_write_tokens")),
+    ("cache_write_tokens", ("cache_write_1h_tokens",)),
+    ("input_tokens", ("input_audio_tokens", "input_image_tokens")),
+    ("output_tokens", ("reasoning_tokens", "output_audio_tokens", "output_image_tokens")),
+    ("cache_read_tokens", ("cache_read_audio_tokens",)),
+)
