@@ -22,6 +22,8 @@ LANGFUSE_CLOUD = "https://cloud.langfuse.com"
 LANGFUSE_TRACES_PATH = "/api/public/otel/v1/traces"
 
 _MIB = 1 << 20
+_SPOOL_BYTES = 1024 * _MIB
+_EXIT_TIMEOUT_S = 5.0
 
 
 class Fsync(StrEnum):
@@ -42,8 +44,8 @@ class Settings:
     destinations: tuple[Destination, ...]
     spool_dir: Path
     fsync: Fsync = Fsync.NONE
-    spool_bytes: int = 1024 * _MIB
-    exit_timeout_s: float = 5.0
+    spool_bytes: int = _SPOOL_BYTES
+    exit_timeout_s: float = _EXIT_TIMEOUT_S
     explicit: bool = True
     """False when nobody named a destination and the local collector's default address is tried."""
 
@@ -67,8 +69,8 @@ def from_environment(
         destinations=destinations or (otlp_destination(DEFAULT_ENDPOINT),),
         spool_dir=spool_dir(env),
         fsync=_fsync(env),
-        spool_bytes=_whole_number(env, "EVERYSPAN_SPOOL_BYTES", Settings.spool_bytes, least=_MIB),
-        exit_timeout_s=_seconds(env, "EVERYSPAN_EXIT_TIMEOUT", Settings.exit_timeout_s),
+        spool_bytes=_whole_number(env, "EVERYSPAN_SPOOL_BYTES", _SPOOL_BYTES, least=_MIB),
+        exit_timeout_s=_seconds(env, "EVERYSPAN_EXIT_TIMEOUT", _EXIT_TIMEOUT_S),
         explicit=bool(destinations),
     )
 

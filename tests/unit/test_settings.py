@@ -21,6 +21,12 @@ def test_a_program_that_was_told_nothing_tries_the_local_collector() -> None:
     assert settings.explicit is False
 
 
+def test_without_variables_the_spool_holds_one_gibibyte_and_an_exit_waits_five_seconds() -> None:
+    settings = from_environment(environ={})
+
+    assert (settings.fsync, settings.spool_bytes, settings.exit_timeout_s) == (Fsync.NONE, 1 << 30, 5.0)
+
+
 @pytest.mark.parametrize(
     "endpoint", ["http://collector:4319", "http://collector:4319/", "http://collector:4319/v1/traces"]
 )
