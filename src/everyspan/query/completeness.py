@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from everyspan.model.ids import Seq
+from everyspan.store.ranges import merge, size, subtract
 from everyspan.store.reads import Dropped, Range, Unnumbered, WriterFilter, WriterState
 from everyspan.store.store import Store
 
@@ -70,7 +73,18 @@ class Audit:
     @property
     def sentence(self) -> str:
         """The verdict in words, with its figures."""
-        raise NotImplementedError
+        figures = [f"{self.spans} spans of {len(self.writers)} writers stored"]
+        for count, words in (
+            (self.missing, "numbers missing"),
+            (self.dropped, "numbers dropped"),
+            (self.pending, "numbers pending"),
+            (self.inbox_pending, "requests in the inbox"),
+            (self.open_calls, "calls without an end"),
+            (self.interrupted, "spans interrupted"),
+            (self.unproven, "spans without a number, which nothing can prove complete"),
+        ):
+            figures += [f"{count} {words}"] if count else []
+        return f"{self.verdict.value}: " + ", ".join(figures)
 
 
 def audit(store: Store, wanted: WriterFilter | None = None, *, inbox_pending: int = 0) -> Audit:
@@ -79,4 +93,81 @@ def audit(store: Store, wanted: WriterFilter | None = None, *, inbox_pending: in
     Raises:
         StoreError: the store cannot be read.
     """
-    raise NotImplementedError
+    wanted = wanted or WriterFilter()
+    writers = tuple(account(state) for state in store.writers(wanted))
+    # Spans without a stamp belong to no writer, so asking for one writer leaves them out.
+    unnumbered = () if wanted.writer else tuple(store.unnumbered(wanted))
+    return Audit(
+        verdict=_overall(writers, inbox_pending),
+        writers=writers,
+        unnumbered=unnumbered,
+        inbox_pending=inbox_pending,
+        spans=sum(one.state.spans for one in writers),
+        unproven=sum(group.spans for group in unnumbered),
+        interrupted=sum(one.state.interrupted for one in writers) + sum(g.interrupted for g in unnumbered),
+        open_calls=sum(one.open_calls for one in writers),
+        received=sum(size(one.state.received) for one in writers),
+        dropped=sum(_dropped_size(one.dropped) for one in writers),
+        pending=sum(size(one.pending) for one in writers),
+        missing=sum(size(one.missing) for one in writers),
+    )
+
+
+def account(state: WriterState) -> WriterAudit:
+    """What one writer's numbers come to."""
+    dropped = tuple(_lost(state))
+    known = merge([*state.received, *((one.first, one.last) for one in dropped)])
+    top = known[-1][1] if known else 0
+    missing = tuple(subtract([(1, top)], known)) if top else ()
+    pending = ((top + 1, state.spooled_to),) if state.spooled_to > top else ()
+    # Every span has one number for its begin and one for its end. A dropped number may have been either, so
+    # it is taken to explain one open call: better to name too few of them than to invent one.
+    open_calls = max(0, state.begun - state.spans - _dropped_size(dropped))
+    return WriterAudit(
+        verdict=_verdict(state, dropped=dropped, pending=pending, missing=missing, open_calls=open_calls),
+        state=state,
+        dropped=dropped,
+        pending=pending,
+        missing=missing,
+        open_calls=open_calls,
+    )
+
+
+def _lost(state: WriterState) -> Iterator[Dropped]:
+    """Dropped numbers that did not arrive after all, each under the first reason that names it."""
+    named = list(state.received)
+    for one in state.dropped:
+        there = (one.first, one.last)
+        for first, last in subtract([there], named):
+            yield Dropped(reason=one.reason, first=Seq(first), last=Seq(last))
+        named.append(there)
+
+
+def _verdict(
+    state: WriterState,
+    *,
+    dropped: tuple[Dropped, ...],
+    pending: tuple[Range, ...],
+    missing: tuple[Range, ...],
+    open_calls: int,
+) -> Verdict:
+    if missing:
+        return Verdict.MISSING
+    if dropped:
+        return Verdict.DROPPED
+    if pending:
+        return Verdict.PENDING
+    if open_calls or not state.closed:
+        return Verdict.OPEN
+    return Verdict.COMPLETE
+
+
+def _overall(writers: Sequence[WriterAudit], inbox_pending: int) -> Verdict:
+    verdicts = {one.verdict for one in writers}
+    if inbox_pending:
+        verdicts.add(Verdict.PENDING)
+    return max(verdicts, key=list(Verdict).index, default=Verdict.UNPROVEN)
+
+
+def _dropped_size(dropped: Sequence[Dropped]) -> int:
+    return size((one.first, one.last) for one in dropped)

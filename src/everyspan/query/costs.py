@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
+from everyspan.model.money import CostState
+from everyspan.store import exact
 from everyspan.store.reads import CostBy, CostFilter, CostGroup
 from everyspan.store.store import Store
 
@@ -27,4 +32,30 @@ def costs(store: Store, *, by: CostBy = CostBy.MODEL, wanted: CostFilter | None 
     Raises:
         StoreError: the store cannot be read.
     """
-    raise NotImplementedError
+    groups = store.cost_groups(by, wanted or CostFilter())
+    if by is not CostBy.DAY:
+        groups = sorted(groups, key=_dearest_first)
+    return CostReport(by=by, groups=tuple(groups), total=_sum(groups))
+
+
+def _dearest_first(group: CostGroup) -> tuple[bool, Decimal, int, str]:
+    return group.cost is None, -(group.cost or Decimal(0)), -group.calls, group.value
+
+
+def _sum(groups: Sequence[CostGroup]) -> CostGroup:
+    cost, states = None, Counter[CostState]()
+    for group in groups:
+        cost = exact.add(cost, group.cost)
+        states.update(group.states)
+    return CostGroup(
+        value="",
+        calls=sum(group.calls for group in groups),
+        cost=cost,
+        input_tokens=sum(group.input_tokens for group in groups),
+        output_tokens=sum(group.output_tokens for group in groups),
+        cache_read_tokens=sum(group.cache_read_tokens for group in groups),
+        cache_write_tokens=sum(group.cache_write_tokens for group in groups),
+        reasoning_tokens=sum(group.reasoning_tokens for group in groups),
+        states=dict(states),
+        unbilled=sum(group.unbilled for group in groups),
+    )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from everyspan.errors import NotFoundError, SettingsError
 from everyspan.store.reads import TraceFilter, TraceSummary
 from everyspan.store.rows import SpanRow
 from everyspan.store.store import Store
 
 __all__ = ["Trace", "TraceFilter", "TracePage", "TraceSpan", "TraceSummary", "list_traces", "trace"]
+
+MOST_TRACES = 1000
+"""Most traces on one page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +56,12 @@ def list_traces(store: Store, wanted: TraceFilter) -> TracePage:
         SettingsError: the limit is not from 1 to 1000, or the cursor is not one of ours.
         StoreError: the store cannot be read.
     """
-    raise NotImplementedError
+    if not 1 <= wanted.limit <= MOST_TRACES:
+        raise SettingsError(f"limit is {wanted.limit}; it takes 1 to {MOST_TRACES}")
+    wanted.position()
+    found = store.list_traces(wanted)
+    page = tuple(found[: wanted.limit])
+    return TracePage(traces=page, next_cursor=page[-1].cursor if len(found) > len(page) else "")
 
 
 def trace(store: Store, trace_id: str, *, project: str | None = None) -> Trace:
@@ -61,4 +72,66 @@ def trace(store: Store, trace_id: str, *, project: str | None = None) -> Trace:
         SettingsError: several projects have one; the message names them.
         StoreError: the store cannot be read.
     """
-    raise NotImplementedError
+    if project is None:
+        project = _only_project(store, trace_id)
+    found = store.read_trace(trace_id, project=project)
+    if found is None:
+        raise NotFoundError(f"project {project!r} has no trace {trace_id}")
+    summary, rows = found
+    return Trace(
+        summary=summary,
+        input=_latest((row.trace_input or (row.input if row.parent_id is None else "")) for row in rows),
+        output=_latest((row.trace_output or (row.output if row.parent_id is None else "")) for row in rows),
+        spans=tuple(in_tree_order(rows)),
+    )
+
+
+def in_tree_order(rows: Sequence[SpanRow]) -> Iterator[TraceSpan]:
+    """The rows, given by start, as a tree printed from top to bottom; each row exactly once, whatever their parents.
+
+    Of rows that repeat a span id, the first one takes the children. A ring of parents is cut open at the
+    earliest span that is in it or hangs from it, which then stands at depth 0.
+    """
+    first_of: dict[str, int] = {}
+    for index, row in enumerate(rows):
+        first_of.setdefault(row.span_id, index)
+    children: dict[int, list[int]] = defaultdict(list)
+    roots = []
+    for index, row in enumerate(rows):
+        parent = first_of.get(row.parent_id) if row.parent_id else None
+        if parent is None or parent == index:
+            roots.append(index)
+        else:
+            children[parent].append(index)
+    placed: set[int] = set()
+    # The roots, then whatever no root leads to: only members of rings, and what hangs from them.
+    for top in (*roots, *range(len(rows))):
+        # A stack instead of recursion: an agent's chain of spans may be deeper than Python's stack.
+        waiting = [(top, 0)]
+        while waiting:
+            index, depth = waiting.pop()
+            if index in placed:
+                continue
+            placed.add(index)
+            row = rows[index]
+            missing = row.parent_id is not None and row.parent_id not in first_of
+            yield TraceSpan(row=row, depth=depth, parent_missing=missing)
+            waiting += ((child, depth + 1) for child in reversed(children[index]))
+
+
+def _only_project(store: Store, trace_id: str) -> str:
+    projects = store.projects_of(trace_id)
+    if not projects:
+        raise NotFoundError(f"there is no trace {trace_id}")
+    if len(projects) > 1:
+        raise SettingsError(
+            f"trace {trace_id} is in {len(projects)} projects; name one of: {', '.join(projects)}"
+        )
+    return projects[0]
+
+
+def _latest(values: Iterable[str]) -> str:
+    latest = ""
+    for value in values:
+        latest = value or latest
+    return latest

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from everyspan.errors import SettingsError
 from everyspan.model.ids import Seq, WriterId
 from everyspan.model.money import CostState
 
@@ -60,6 +61,22 @@ class TraceFilter:
     before: str = ""
     """`TracePage.next_cursor` of the page before this one."""
 
+    def position(self) -> tuple[int, str, str] | None:
+        """Start, project and trace id that `before` stands for; None when it is empty.
+
+        Raises:
+            SettingsError: it is not a cursor of ours.
+        """
+        if not self.before:
+            return None
+        start, _, rest = self.before.partition(".")
+        trace_id, separator, project = rest.partition(".")
+        if not separator or not (start.isascii() and start.isdigit() and len(start) < 19):
+            raise SettingsError(
+                f"{self.before[:80]!r} is no cursor; pass on the one that came with the last page"
+            )
+        return int(start), project, trace_id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceSummary:
@@ -98,6 +115,11 @@ class TraceSummary:
     def duration_ns(self) -> int:
         """From the earliest start to the latest end."""
         return self.ended_ns - self.started_ns
+
+    @property
+    def cursor(self) -> str:
+        """For `TraceFilter.before`: the page that starts after this trace."""
+        return f"{self.started_ns}.{self.trace_id}.{self.project}"
 
 
 class CostBy(StrEnum):

@@ -1,10 +1,24 @@
-"""The embedded store: one SQLite file."""
+"""The embedded store: one SQLite file, one writer at a time, readers in any thread and process.
+
+Every insert is one transaction with synchronous=FULL: when it returns, it survives power loss. Trace summaries,
+cost roll-ups and the accounts of writers change in the same transaction as the rows, and only for rows that are
+new, so no state that anyone can read counts a span twice or misses one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+from everyspan.errors import StoreError
+from everyspan.store import exact, limits, sqlite_read, sqlite_write
+from everyspan.store.bodies import Squeezer
+from everyspan.store.migrate import check, migrate
 from everyspan.store.reads import (
     CostBy,
     CostFilter,
@@ -18,36 +32,183 @@ from everyspan.store.reads import (
 )
 from everyspan.store.rows import Numbers, Sighting, SpanRow
 
+OLDEST_SQLITE = (3, 37, 0)
+"""STRICT tables: without them an integer that overflows silently becomes a float."""
+
+_BUSY_S = 20.0
+"""How long to wait for a writer in another process before giving up."""
+
+_IDLE_READERS = 8
+"""Connections kept for the next reader; more are opened when needed and closed again."""
+
+
+class _Connection(NamedTuple):
+    sql: sqlite3.Connection
+    squeezer: Squeezer
+
 
 class SqliteStore:
     """See `Store` for what each method promises."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open the store at `path`, creating or upgrading it unless `read_only`.
+
+        Raises:
+            StoreError: see `open_store`.
+        """
         self.path = path
         self.read_only = read_only
+        self._write_lock = threading.Lock()
+        self._idle_lock = threading.Lock()
+        self._idle: list[_Connection] = []
+        self._closed = False
+        self._writer: _Connection | None = None
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old; the store needs 3.37 or newer")
+        with self._translated("open"):
+            self._open()
 
     def insert(
         self, spans: Sequence[SpanRow], numbers: Sequence[Numbers] = (), sightings: Sequence[Sighting] = ()
     ) -> Inserted:
-        raise NotImplementedError
+        """See `Store.insert`. One thread at a time; others wait."""
+        batch = limits.acceptable(spans, numbers, sightings)
+        with self._translated("write to"), self._writing() as connection:
+            return sqlite_write.insert(connection.sql, connection.squeezer, batch)
 
     def list_traces(self, wanted: TraceFilter) -> list[TraceSummary]:
-        raise NotImplementedError
+        """See `Store.list_traces`."""
+        with self._reading() as connection:
+            return sqlite_read.list_traces(connection.sql, wanted)
 
     def read_trace(self, trace_id: str, *, project: str) -> tuple[TraceSummary, list[SpanRow]] | None:
-        raise NotImplementedError
+        """See `Store.read_trace`."""
+        with self._reading() as connection:
+            return sqlite_read.read_trace(connection.sql, connection.squeezer, trace_id, project)
 
     def projects_of(self, trace_id: str) -> list[str]:
-        raise NotImplementedError
+        """See `Store.projects_of`."""
+        with self._reading() as connection:
+            return sqlite_read.projects_of(connection.sql, trace_id)
 
     def cost_groups(self, by: CostBy, wanted: CostFilter) -> list[CostGroup]:
-        raise NotImplementedError
+        """See `Store.cost_groups`."""
+        with self._reading() as connection:
+            return sqlite_read.cost_groups(connection.sql, by, wanted)
 
     def writers(self, wanted: WriterFilter) -> list[WriterState]:
-        raise NotImplementedError
+        """See `Store.writers`."""
+        with self._reading() as connection:
+            return sqlite_read.writers(connection.sql, wanted)
 
     def unnumbered(self, wanted: WriterFilter) -> list[Unnumbered]:
-        raise NotImplementedError
+        """See `Store.unnumbered`."""
+        with self._reading() as connection:
+            return sqlite_read.unnumbered(connection.sql, wanted)
 
     def close(self) -> None:
-        raise NotImplementedError
+        """See `Store.close`. A reader in another thread finishes its question first."""
+        with self._idle_lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.sql.close()
+        with self._write_lock:
+            if self._writer is not None:
+                self._writer.sql.close()
+                self._writer = None
+
+    def _open(self) -> None:
+        if self.read_only:
+            if not self.path.is_file():
+                raise StoreError(
+                    f"there is no store at {self.path}; start `everyspan serve` or give its path"
+                )
+            with closing(self._connect().sql) as connection:
+                if check(connection, where=str(self.path)) == 0:
+                    raise StoreError(f"{self.path} is empty; start `everyspan serve` or give another path")
+            return
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Prompts are in it: nobody else may read the file, and SQLite gives its side files the same mode.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        writer = self._connect()
+        try:
+            # Before anything is changed in a file that may belong to somebody else.
+            check(writer.sql, where=str(self.path))
+            writer.sql.execute("PRAGMA journal_mode = WAL")
+            writer.sql.execute("PRAGMA synchronous = FULL")
+            migrate(writer.sql, where=str(self.path))
+        except BaseException:
+            writer.sql.close()
+            raise
+        self._writer = writer
+
+    def _connect(self) -> _Connection:
+        # A URI, so that a path is never created by looking. Threads share connections, each used by one at a time.
+        sql = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=_BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        sql.row_factory = sqlite3.Row
+        sql.create_function("add_text", 2, exact.add_text, deterministic=True)
+        sql.create_aggregate("sum_text", 1, exact.TextSum)  # type: ignore[arg-type]
+        return _Connection(sql, Squeezer())
+
+    @contextmanager
+    def _writing(self) -> Iterator[_Connection]:
+        with self._write_lock:
+            if self._writer is None:
+                raise StoreError(
+                    f"store {self.path} is {'closed' if self._closed else 'open for reading only'}"
+                )
+            connection = self._writer
+            connection.sql.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.sql.execute("COMMIT")
+            except BaseException:
+                # A failed COMMIT may have rolled back already.
+                if connection.sql.in_transaction:
+                    connection.sql.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[_Connection]:
+        with self._translated("read"):
+            connection = self._take()
+            try:
+                # One snapshot for all statements of a question.
+                connection.sql.execute("BEGIN")
+                yield connection
+                connection.sql.execute("COMMIT")
+            except BaseException:
+                connection.sql.close()
+                raise
+            self._give_back(connection)
+
+    def _take(self) -> _Connection:
+        with self._idle_lock:
+            if self._closed:
+                raise StoreError(f"store {self.path} is closed")
+            if self._idle:
+                return self._idle.pop()
+        connection = self._connect()
+        connection.sql.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _give_back(self, connection: _Connection) -> None:
+        with self._idle_lock:
+            if not self._closed and len(self._idle) < _IDLE_READERS:
+                self._idle.append(connection)
+                return
+        connection.sql.close()
+
+    @contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError, OverflowError, UnicodeEncodeError) as error:
+            raise StoreError(f"could not {doing} the store {self.path}: {error}") from error

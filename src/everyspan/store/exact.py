@@ -1,0 +1,65 @@
+"""Money that loses no digit: decimal text at rest, exact decimal arithmetic on the way.
+
+Integers of a fixed fraction of a dollar would either overflow SQLite's 64 bits (10^-18: at 9 dollars) or cut
+prices that go below 10^-12 dollars. A sum that could not be exact raises instead of rounding.
+"""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow, Subnormal, Underflow
+
+DECIMALS = 30
+"""Most digits behind the point that an amount may have."""
+
+MOST = Decimal(10) ** 12
+"""Amounts below this are kept: a million million dollars."""
+
+# 12 digits before the point and 30 behind it leave room for 10^38 summands.
+_EXACT = Context(prec=80, traps=[Inexact, InvalidOperation, Overflow, Underflow, Subnormal])
+
+
+def to_text(amount: Decimal | None) -> str | None:
+    """Plain decimal digits without an exponent, every digit kept; None stays None."""
+    return None if amount is None else format(amount, "f")
+
+
+def from_text(text: str | None) -> Decimal | None:
+    """The amount that `to_text` wrote."""
+    return None if text is None else Decimal(text)
+
+
+def add(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    """The exact sum; None means unknown and adds nothing."""
+    if one is None or other is None:
+        return other if one is None else one
+    return _EXACT.add(one, other)
+
+
+def add_text(one: str | None, other: str | None) -> str | None:
+    """`add` on decimal text, for use inside SQL."""
+    return to_text(add(from_text(one), from_text(other)))
+
+
+def fits(amount: Decimal) -> bool:
+    """Whether an amount can be kept exactly and summed without limit."""
+    if not amount.is_finite():
+        return False
+    exponent = amount.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -DECIMALS and abs(amount) < MOST and exponent <= 12
+
+
+class TextSum:
+    """An SQL aggregate: the exact sum of decimal texts, NULL when there is none."""
+
+    def __init__(self) -> None:
+        self._sum: Decimal | None = None
+
+    def step(self, text: str | None) -> None:
+        """Take one value of the group."""
+        if text is not None:
+            amount = Decimal(text)
+            self._sum = amount if self._sum is None else _EXACT.add(self._sum, amount)
+
+    def finalize(self) -> str | None:
+        """The sum as decimal text."""
+        return to_text(self._sum)

@@ -1,0 +1,95 @@
+"""Which column holds which part of a row, in both directions."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from everyspan.model.money import CostState
+from everyspan.model.usage import Usage
+from everyspan.store import exact
+from everyspan.store.rows import SpanRow
+from everyspan.store.summary import Draft
+
+PLAIN = (
+    *(
+        "project",
+        "key",
+        "trace_id",
+        "span_id",
+        "parent_id",
+        "writer",
+        "seq",
+        "name",
+        "kind",
+        "service",
+        "scope",
+    ),
+    *("start_ns", "end_ns", "status", "end", "provider", "model", "response_id", "user", "session"),
+    *("environment", "trace_name", "first_token_ns", "unbilled", "received_ns"),
+)
+"""Fields of a row that are columns of the same name."""
+
+TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+"""Kinds of usage that have a column, because they are summed."""
+
+BODY = ("input", "output", "attributes", "cost_note", "status_message", "trace_input", "trace_output")
+"""Fields that are compressed together, in this order."""
+
+SPAN_COLUMNS = tuple(f'"{name}"' for name in (*PLAIN, "tags", "cost_state", "cost", *TOKENS, "usage_rest"))
+DAY_NS = 86_400 * 10**9
+"""Roll-ups count by days of this length, in UTC."""
+
+COST_KEYS = ("day", "project", "service", "model", "provider", "user", "session", "state")
+
+_REST = tuple(field.name for field in fields(Usage) if field.name not in TOKENS)
+
+
+def special(row: SpanRow) -> tuple[Any, ...]:
+    """The values of the columns after the plain ones."""
+    usage = row.usage
+    rest = {name: value for name in _REST if (value := getattr(usage, name)) not in (None, False)}
+    return (
+        json.dumps(row.tags) if row.tags else "[]",
+        row.cost_state.value if row.cost_state else None,
+        exact.to_text(row.cost),
+        *(getattr(usage, name) for name in TOKENS),
+        json.dumps(rest) if rest else "{}",
+    )
+
+
+def row_of(stored: sqlite3.Row, body: Sequence[str]) -> SpanRow:
+    """The row that was stored."""
+    values: dict[str, Any] = {name: stored[name] for name in PLAIN}
+    values |= zip(BODY, body, strict=True)
+    tokens = {name: stored[name] for name in TOKENS}
+    return SpanRow(
+        **values,
+        tags=tuple(json.loads(stored["tags"])),
+        usage=Usage(**tokens, **json.loads(stored["usage_rest"])),
+        cost_state=CostState(stored["cost_state"]) if stored["cost_state"] else None,
+        cost=exact.from_text(stored["cost"]),
+    )
+
+
+def draft_of(stored: sqlite3.Row) -> Draft:
+    """The trace summary that was stored, ready for more spans."""
+    return Draft(
+        project=stored["project"],
+        trace_id=stored["trace_id"],
+        started_ns=stored["started_ns"],
+        ended_ns=stored["ended_ns"],
+        spans=stored["spans"],
+        errors=stored["errors"],
+        states=json.loads(stored["states"]),
+        cost=exact.from_text(stored["cost"]),
+        input_tokens=stored["input_tokens"],
+        output_tokens=stored["output_tokens"],
+        tags=set(json.loads(stored["tags"])),
+        services=set(json.loads(stored["services"])),
+        models=set(json.loads(stored["models"])),
+        marks={name: tuple(mark) for name, mark in json.loads(stored["marks"]).items()},
+    )

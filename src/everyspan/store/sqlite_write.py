@@ -1,0 +1,146 @@
+"""The write side of the SQLite store: everything that happens inside one transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import Any
+
+from everyspan.store import exact
+from everyspan.store.bodies import Squeezer
+from everyspan.store.limits import Batch
+from everyspan.store.reads import Inserted
+from everyspan.store.rows import SpanRow
+from everyspan.store.sqlite_columns import (
+    BODY,
+    COST_KEYS,
+    DAY_NS,
+    PLAIN,
+    SPAN_COLUMNS,
+    TOKENS,
+    draft_of,
+    special,
+)
+from everyspan.store.sqlite_writers import Ledger
+from everyspan.store.summary import Draft, call_state
+
+_INSERT_SPAN = (
+    f"INSERT INTO spans ({', '.join(SPAN_COLUMNS)}) VALUES ({', '.join('?' * len(SPAN_COLUMNS))}) "
+    "ON CONFLICT (project, key) DO NOTHING"
+)
+_SUMS = ("calls", *TOKENS)
+_ADD_COSTS = (
+    f"INSERT INTO costs ({', '.join((*COST_KEYS, *_SUMS, 'cost'))}) "
+    f"VALUES ({', '.join('?' * (len(COST_KEYS) + len(_SUMS) + 1))}) "
+    f"ON CONFLICT ({', '.join(COST_KEYS)}) DO UPDATE SET "
+    + ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
+    + ", cost = add_text(cost, excluded.cost)"
+)
+_TRACE_COLUMNS = (
+    *("project", "trace_id", "name", "user", "session", "environment", "tags", "services", "models"),
+    *(
+        "started_ns",
+        "ended_ns",
+        "spans",
+        "errors",
+        "states",
+        "cost",
+        "input_tokens",
+        "output_tokens",
+        "marks",
+    ),
+)
+_PUT_TRACE = (
+    f"INSERT INTO traces ({', '.join(_TRACE_COLUMNS)}) VALUES ({', '.join('?' * len(_TRACE_COLUMNS))}) "
+    "ON CONFLICT (project, trace_id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _TRACE_COLUMNS[2:])
+)
+_plain = attrgetter(*PLAIN)
+_body = attrgetter(*BODY)
+
+
+def insert(
+    connection: sqlite3.Connection,
+    squeezer: Squeezer,
+    batch: Batch,
+) -> Inserted:
+    """Write one batch; the caller holds the transaction.
+
+    Whether a row is new is decided by the row itself, inside the transaction, and everything that counts is
+    counted from new rows only: that is what makes a repeated batch change nothing.
+    """
+    fresh: list[SpanRow] = []
+    bodies: list[tuple[int, bytes]] = []
+    known = 0
+    for row in batch.spans:
+        cursor = connection.execute(_INSERT_SPAN, (*_plain(row), *special(row)))
+        if cursor.rowcount == 1 and cursor.lastrowid is not None:
+            fresh.append(row)
+            bodies.append((cursor.lastrowid, squeezer.pack(_body(row))))
+        else:
+            known += 1
+    connection.executemany("INSERT INTO bodies (id, body) VALUES (?, ?)", bodies)
+    _add_costs(connection, fresh)
+    _add_to_traces(connection, fresh)
+    Ledger(connection).add(fresh, batch.numbers, batch.sightings)
+    return Inserted(new=len(fresh), known=known, refused=batch.refused)
+
+
+def _add_costs(connection: sqlite3.Connection, fresh: Iterable[SpanRow]) -> None:
+    # Every sum is a plain addition, so grouping first only saves statements.
+    groups: dict[tuple[Any, ...], list[Any]] = defaultdict(lambda: [0] * len(_SUMS) + [None])
+    for row in fresh:
+        state = call_state(row)
+        if state is None:
+            continue
+        key = (
+            row.start_ns // DAY_NS,
+            row.project,
+            row.service,
+            row.model,
+            row.provider,
+            row.user,
+            row.session,
+        )
+        group = groups[(*key, state)]
+        group[0] += 1
+        for index, name in enumerate(TOKENS, start=1):
+            group[index] += getattr(row.usage, name) or 0
+        group[-1] = exact.add(group[-1], row.cost)
+    connection.executemany(
+        _ADD_COSTS, ((*key, *group[:-1], exact.to_text(group[-1])) for key, group in groups.items())
+    )
+
+
+def _add_to_traces(connection: sqlite3.Connection, fresh: Iterable[SpanRow]) -> None:
+    drafts: dict[tuple[str, str], Draft] = {}
+    for row in fresh:
+        at = (row.project, row.trace_id)
+        if at not in drafts:
+            stored = connection.execute(
+                "SELECT * FROM traces WHERE project = ? AND trace_id = ?", at
+            ).fetchone()
+            drafts[at] = draft_of(stored) if stored else Draft(project=row.project, trace_id=row.trace_id)
+        drafts[at].add(row)
+    connection.executemany(_PUT_TRACE, map(_trace_values, drafts.values()))
+
+
+def _trace_values(draft: Draft) -> tuple[Any, ...]:
+    summary = draft.summary()
+    return (
+        *(
+            summary.project,
+            summary.trace_id,
+            summary.name,
+            summary.user,
+            summary.session,
+            summary.environment,
+        ),
+        *map(json.dumps, (summary.tags, summary.services, summary.models)),
+        *(summary.started_ns, summary.ended_ns, summary.spans, summary.errors),
+        *(json.dumps(summary.states), exact.to_text(summary.cost)),
+        *(summary.input_tokens, summary.output_tokens, json.dumps(draft.marks)),
+    )

@@ -1,0 +1,157 @@
+"""What arrived from each writer: ranges of numbers, kept as a running account instead of searched for later."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from everyspan.store.ranges import merge, size, subtract
+from everyspan.store.reads import Range
+from everyspan.store.rows import Numbers, Sighting, SpanRow
+
+INTERRUPTED = "interrupted"
+
+_ADD_UNNUMBERED = """
+INSERT INTO unnumbered (project, service, spans, interrupted) VALUES (?, ?, ?, ?)
+ON CONFLICT (project, service)
+DO UPDATE SET spans = spans + excluded.spans, interrupted = interrupted + excluded.interrupted
+"""
+_UPDATE_WRITER = """
+UPDATE writers SET services = ?, begun = begun + ?, spans = spans + ?, interrupted = interrupted + ?,
+    spooled_to = max(spooled_to, ?), closed = max(closed, ?), seen_ns = max(seen_ns, ?), about = ?, about_ns = ?
+WHERE id = ?
+"""
+
+
+@dataclass(slots=True)
+class _News:
+    """What one batch brings of one writer."""
+
+    services: set[str] = field(default_factory=set)
+    spans: int = 0
+    interrupted: int = 0
+    begun: list[Range] = field(default_factory=list)
+    other: list[Range] = field(default_factory=list)
+    """Numbers that arrived and begin nothing: ends of calls."""
+    dropped: dict[str, list[Range]] = field(default_factory=lambda: defaultdict(list))
+    spooled_to: int = 0
+    closed: bool = False
+    seen_ns: int = 0
+    about: tuple[int, str] = (0, "{}")
+
+    def add_span(self, row: SpanRow, seq: int) -> None:
+        self.spans += 1
+        self.seen_ns = max(self.seen_ns, row.received_ns)
+        self.services.update((row.service,) if row.service else ())
+        if row.end == INTERRUPTED:
+            # It carries the number of its own begin, which may never have arrived on its own.
+            self.interrupted += 1
+            self.begun.append((seq, seq))
+        else:
+            self.other.append((seq, seq))
+
+    def add_numbers(self, numbers: Numbers) -> None:
+        there = (numbers.first, numbers.last)
+        if numbers.dropped:
+            self.dropped[numbers.reason].append(there)
+        elif numbers.reason == "close":
+            self.closed = True
+            self.spooled_to = max(self.spooled_to, numbers.last)
+        elif numbers.reason == "start":
+            self.begun.append(there)
+        elif numbers.reason != "header":
+            self.other.append(there)
+
+    def add_sighting(self, sighting: Sighting) -> None:
+        self.spooled_to = max(self.spooled_to, sighting.spooled_to)
+        self.closed = self.closed or sighting.closed
+        self.seen_ns = max(self.seen_ns, sighting.seen_ns)
+        if sighting.about != "{}":
+            self.about = max(self.about, (sighting.seen_ns, sighting.about))
+
+
+class Ledger:
+    """Brings the accounts of writers up to date, inside the caller's transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def add(
+        self, fresh: Sequence[SpanRow], numbers: Sequence[Numbers], sightings: Sequence[Sighting]
+    ) -> None:
+        """Take in rows that are new, and whatever else was said, new or not."""
+        news: dict[tuple[str, str], _News] = defaultdict(_News)
+        unnumbered: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+        for row in fresh:
+            if row.writer is None or row.seq is None:
+                counts = unnumbered[row.project, row.service]
+                counts[0] += 1
+                counts[1] += row.end == INTERRUPTED
+            else:
+                news[row.project, row.writer].add_span(row, row.seq)
+        for range_ in numbers:
+            news[range_.project, range_.writer].add_numbers(range_)
+        for sighting in sightings:
+            news[sighting.project, sighting.writer].add_sighting(sighting)
+        self._connection.executemany(_ADD_UNNUMBERED, ((*at, *counts) for at, counts in unnumbered.items()))
+        for (project, writer), one in news.items():
+            self._update(project, writer, one)
+
+    def _update(self, project: str, writer: str, news: _News) -> None:
+        self._connection.execute(
+            "INSERT INTO writers (project, writer, services, begun, spans, interrupted, spooled_to, closed, seen_ns,"
+            " about, about_ns) VALUES (?, ?, '[]', 0, 0, 0, 0, 0, 0, '{}', 0) ON CONFLICT DO NOTHING",
+            (project, writer),
+        )
+        stored = self._connection.execute(
+            "SELECT id, services, about, about_ns FROM writers WHERE project = ? AND writer = ?",
+            (project, writer),
+        ).fetchone()
+        begun = self._receive(stored["id"], news)
+        for reason, ranges in news.dropped.items():
+            self._drop(stored["id"], reason, ranges)
+        services = json.dumps(sorted({*json.loads(stored["services"]), *news.services}))
+        about_ns, about = max((stored["about_ns"], stored["about"]), news.about)
+        self._connection.execute(
+            _UPDATE_WRITER,
+            (
+                *(services, begun, news.spans, news.interrupted, news.spooled_to, news.closed, news.seen_ns),
+                *(about, about_ns, stored["id"]),
+            ),
+        )
+
+    def _receive(self, writer_id: int, news: _News) -> int:
+        """Add the numbers to those received; returns how many begun calls are among them that were not known."""
+        arrived = merge([*news.begun, *news.other])
+        if not arrived:
+            return 0
+        there = self._take_out("received", "writer_id = ?", (writer_id,), arrived)
+        self._connection.executemany(
+            "INSERT INTO received (writer_id, first, last) VALUES (?, ?, ?)",
+            ((writer_id, *range_) for range_ in merge([*there, *arrived])),
+        )
+        return size(subtract(news.begun, there))
+
+    def _drop(self, writer_id: int, reason: str, ranges: list[Range]) -> None:
+        there = self._take_out("dropped", "writer_id = ? AND reason = ?", (writer_id, reason), merge(ranges))
+        self._connection.executemany(
+            "INSERT INTO dropped (writer_id, reason, first, last) VALUES (?, ?, ?, ?)",
+            ((writer_id, reason, *range_) for range_ in merge([*there, *ranges])),
+        )
+
+    def _take_out(
+        self, table: str, whose: str, keys: tuple[int | str, ...], arrived: list[Range]
+    ) -> list[Range]:
+        """Remove and return the stored ranges that overlap or touch what arrived, for the merged ones to replace."""
+        near = f"{whose} AND first <= ? AND last >= ?"
+        span = (*keys, arrived[-1][1] + 1, arrived[0][0] - 1)
+        there = [
+            (row["first"], row["last"])
+            for row in self._connection.execute(f"SELECT first, last FROM {table} WHERE {near}", span)
+        ]
+        if there:
+            self._connection.execute(f"DELETE FROM {table} WHERE {near}", span)
+        return there
