@@ -1,16 +1,38 @@
-"""Reading OTLP bytes and frames back, in pure Python."""
+"""Reading OTLP bytes and frames back, in pure Python: request bodies, identities, answers."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from everyspan.errors import WireError
 from everyspan.model.ids import Seq
-from everyspan.wire.stamp import Stamp
+from everyspan.wire.envelope import FRAME_HEADER, find_span, inside, unwrap, wrap
+from everyspan.wire.protobuf import LENGTH, VARINT, Field, fields, read_varint
+from everyspan.wire.stamp import STAMP, Stamp, parse_stamp
+
+__all__ = [
+    "FrameHeader",
+    "Identity",
+    "PartialSuccess",
+    "Piece",
+    "identify",
+    "partial_success",
+    "pieces",
+    "unwrap",
+    "wrap",
+]
+
+_FRAME_HEADER = struct.Struct("<IIIBBHQ")
+_STAMP_KEY = b"\x0a%c%b" % (len(STAMP), STAMP.encode())
+
+_ASCII_FIELDS = range(4, 16)
+"""The field numbers whose tag is a printable character: HTML, JSON and plain words begin with one of them."""
 
 
 class FrameHeader(NamedTuple):
-    """What the header of one frame says."""
+    """What the header of one frame says. The receiver need not check the crc: TCP and HTTP had the bytes since."""
 
     crc: int
     nonce: int
@@ -46,25 +68,82 @@ class PartialSuccess(NamedTuple):
 
 
 def pieces(body: bytes) -> Iterator[Piece]:
-    """The top-level fields of an `ExportTraceServiceRequest`, each with the frame header before it."""
-    raise NotImplementedError
+    """The top-level fields of an `ExportTraceServiceRequest`, each with the frame header before it.
+
+    Fields that nobody knows come out too; numbers (OTLP has none here) are left out. A header counts only for the
+    field of the length that it announces, so a proxy that moved it can not lend it to another span.
+
+    Raises:
+        WireError: the bytes are not a protobuf message; pieces before the fault have come out by then.
+    """
+    header: FrameHeader | None = None
+    for field in fields(body, 0, len(body)):
+        if field.wire_type != LENGTH:
+            header = None
+        elif field.number == FRAME_HEADER and field.end - field.value_start == _FRAME_HEADER.size:
+            header = _frame_header(body, field)
+        else:
+            fits = header is not None and header.length == field.end - field.start
+            yield Piece(header if fits else None, field.number, body[field.value_start : field.end])
+            header = None
 
 
-def identify(payload: bytes) -> Identity:
-    """Trace id, span id and stamp of the span in a START or SPAN payload."""
-    raise NotImplementedError
+def identify(payload: bytes | bytearray) -> Identity:
+    """Trace id, span id and stamp of the span in a START or SPAN payload; the stamp is None where there is none.
+
+    Raises:
+        WireError: there is no span in it, or its stamp is malformed.
+    """
+    trace_id = span_id = b""
+    stamp: Stamp | None = None
+    for field in inside(payload, find_span(payload).span):
+        if field.number == 1:
+            trace_id = bytes(payload[field.value_start : field.end])
+        elif field.number == 2:
+            span_id = bytes(payload[field.value_start : field.end])
+        elif field.number == 9 and payload.startswith(_STAMP_KEY, field.value_start):
+            stamp = _stamp(payload, field)
+    return Identity(trace_id, span_id, stamp)
 
 
 def partial_success(answer: bytes) -> PartialSuccess:
-    """What an `ExportTraceServiceResponse` says; (0, "") when everything was taken."""
-    raise NotImplementedError
+    """What an `ExportTraceServiceResponse` says; (0, "") when everything was taken.
+
+    Raises:
+        WireError: the bytes are something else, such as a proxy's HTML page behind a 200.
+    """
+    found = PartialSuccess(0, "")
+    for field in fields(answer, 0, len(answer)):
+        if field.number == 1 and field.wire_type == LENGTH:
+            found = _partial_success(answer, field)
+        elif field.number == 1 or field.number in _ASCII_FIELDS:
+            raise WireError(f"an answer of {len(answer)} bytes that begins {answer[:40]!r} is not OTLP")
+    return found
 
 
-def wrap(kind: int, content: bytes) -> bytes:
-    """The payload of a HEADER, DROP, CLOSE (field 1001) or BATCH (field 1003) frame around `content`."""
-    raise NotImplementedError
+def _partial_success(answer: bytes, outer: Field) -> PartialSuccess:
+    rejected, message = 0, ""
+    for field in inside(answer, outer):
+        if field.number == 1 and field.wire_type == VARINT:
+            rejected, _ = read_varint(answer, field.value_start, field.end)
+        elif field.number == 2 and field.wire_type == LENGTH:
+            message = answer[field.value_start : field.end].decode("utf-8", "replace")
+        elif field.number <= 2 or field.number in _ASCII_FIELDS:
+            raise WireError(f"an answer of {len(answer)} bytes that begins {answer[:40]!r} is not OTLP")
+    return PartialSuccess(rejected, message)
 
 
-def unwrap(payload: bytes) -> bytes:
-    """The content of a payload that `wrap` made."""
-    raise NotImplementedError
+def _frame_header(body: bytes, field: Field) -> FrameHeader:
+    crc, nonce, length, kind, _, _, seq = _FRAME_HEADER.unpack_from(body, field.value_start)
+    return FrameHeader(crc, nonce, length, kind, Seq(seq))
+
+
+def _stamp(payload: bytes | bytearray, attribute: Field) -> Stamp:
+    for field in inside(payload, attribute):
+        if field.number == 2:
+            for value in inside(payload, field):
+                if value.number == 1:
+                    return parse_stamp(
+                        bytes(payload[value.value_start : value.end]).decode("utf-8", "replace")
+                    )
+    raise WireError(f"the stamp at byte {attribute.start} is not text")

@@ -93,7 +93,9 @@ def pack(kind: int, seq: int, payload: bytes | bytearray, *, nonce: int) -> byte
     """
     length = len(payload)
     if length > MAX_PAYLOAD_BYTES:
-        raise FrameError(f"a payload of {length} bytes does not fit in a frame; the limit is {MAX_PAYLOAD_BYTES}")
+        raise FrameError(
+            f"a payload of {length} bytes does not fit in a frame; the limit is {MAX_PAYLOAD_BYTES}"
+        )
     after_crc = _AFTER_CRC.pack(nonce, length, kind, 0, 0, seq)
     crc = checksum(payload, zlib.crc32(after_crc))
     return b"".join((TAG, _U32.pack(crc), after_crc, payload))
