@@ -60,7 +60,7 @@ def connect(host: str, port: int, *, within_s: float) -> Generator[Wait, None, s
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             code = sock.connect_ex(address)
             if code == errno.EINPROGRESS:
-                yield Wait(sock, select.POLLOUT, within_s, f"connecting to {host}:{port}")
+                yield Wait(sock, select.POLLOUT, within_s, f"a connection to {host}:{port}")
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code == 0:
                 return sock
@@ -101,7 +101,9 @@ def request(sock: socket.socket, parts: Iterable[bytes], *, within_s: float) -> 
         view = memoryview(part)
         while view:
             try:
-                sent = yield from _patiently(sock, partial(sock.send, view), select.POLLOUT, within_s, "sending")
+                sent = yield from _patiently(
+                    sock, partial(sock.send, view), select.POLLOUT, within_s, "to send"
+                )
             except (BrokenPipeError, ConnectionResetError) as error:
                 # The server may have answered (413, say) and closed without reading on: hear it first.
                 return (yield from _answer(sock, within_s, cause=error))
@@ -127,7 +129,7 @@ def _answer(
     while True:
         try:
             receive = partial(sock.recv, _CHUNK_BYTES)
-            chunk = yield from _patiently(sock, receive, select.POLLIN, within_s, "waiting for the answer")
+            chunk = yield from _patiently(sock, receive, select.POLLIN, within_s, "an answer")
         except ConnectionResetError as error:
             chunk, cause = b"", error
         data += chunk

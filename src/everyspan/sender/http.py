@@ -30,7 +30,7 @@ class Poster:
     """POSTs to one destination over one kept-alive connection, driven by one thread.
 
     Nothing in here blocks but name look-up: `post` is a generator of `Wait`s. Redirects are not followed, so
-    a key never reaches a host that the user did not name. After a fork the child calls `abandon`.
+    a key never reaches a host that the user did not name.
 
     Args:
         proxies: proxy URL by scheme, as `urllib.request.getproxies` finds them in the environment when None.
@@ -78,17 +78,14 @@ class Poster:
         return (yield from self._exchange([head, sent], within_s))
 
     def close(self) -> None:
-        """Close the connection; the next POST opens another."""
+        """Close the connection; the next POST opens another.
+
+        A forked child does it at once with its copy. Nothing goes over the wire by that, neither a FIN nor TLS's
+        goodbye, since the parent still holds the connection.
+        """
         if self._sock is not None:
             self._sock.close()
             self._sock = None
-
-    def abandon(self) -> None:
-        """In a forked child: let go of the parent's connection without a word on it.
-
-        Closing the child's descriptor sends nothing, neither a FIN nor TLS's goodbye: the parent has its own.
-        """
-        self.close()
 
     def _exchange(self, parts: list[bytes], within_s: float) -> Generator[Wait, None, Answer]:
         assert self._sock is not None
@@ -189,7 +186,7 @@ def _ask_for_tunnel(sock: socket.socket, head: bytes, proxy: str) -> Generator[W
     sock.send(head)  # a few hundred bytes into an empty buffer
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
-        yield Wait(sock, select.POLLIN, CONNECT_WITHIN_S, f"waiting for the proxy {proxy}")
+        yield Wait(sock, select.POLLIN, CONNECT_WITHIN_S, f"the proxy {proxy}")
         byte = sock.recv(1)
         if not byte or len(answer) > 1 << 14:
             raise ConnectionResetError(f"the proxy {proxy} closed the connection")

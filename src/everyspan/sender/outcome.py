@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
+
+from everyspan.errors import WireError
+from everyspan.wire.decode import partial_success
+
+UNREACHABLE = "connection refused"
+"""The kind of a failure that means: nothing listens there, and waiting a second will not change it."""
 
 _WORDS_LENGTH = 300
 """Characters of a server's own words that are kept: enough for a reason, not for a web page."""
 
 _MALFORMED = frozenset({400, 413, 422})
-"""The only statuses that speak about the data; all others speak about us, the way there, or the server's day."""
+"""The only statuses that speak about the data; all others speak about us, the way, or the server's day."""
 
 _PROTOBUF = ("application/x-protobuf", "application/protobuf", "application/octet-stream", "")
 
@@ -79,7 +85,7 @@ def judge(answer: Answer) -> Verdict:
 def judge_failure(error: Exception) -> Verdict:
     """What it means that there was no answer: always TRY_LATER, since nobody said that the data is wrong."""
     if isinstance(error, ConnectionRefusedError):
-        return Verdict(Outcome.TRY_LATER, "connection refused: nothing listens there", "connection refused")
+        return Verdict(Outcome.TRY_LATER, "connection refused: nothing listens there", UNREACHABLE)
     if isinstance(error, TimeoutError):
         return Verdict(Outcome.TRY_LATER, str(error) or "timed out", "timeout")
     return Verdict(Outcome.TRY_LATER, f"{type(error).__name__}: {error}", type(error).__name__)
@@ -93,10 +99,10 @@ def _judge_success(answer: Answer) -> Verdict:
         if content_type == "application/json":
             rejected, message = _rejected_in_json(answer.body)
         elif content_type in _PROTOBUF:
-            rejected, message = _rejected_in_protobuf(answer.body)
+            rejected, message = partial_success(answer.body)
         else:
             raise ValueError(f"content type {content_type}")
-    except (ValueError, RecursionError) as error:
+    except (ValueError, WireError, RecursionError) as error:
         problem = f"HTTP {answer.status} from something that is not an OTLP receiver: {error}"
         return Verdict(Outcome.TRY_LATER, problem, "not otlp")
     if rejected <= 0:
@@ -115,55 +121,6 @@ def _rejected_in_json(body: bytes) -> tuple[int, str]:
     count = partial.get("rejectedSpans") or partial.get("rejected_spans") or 0
     message = partial.get("errorMessage") or partial.get("error_message") or ""
     return int(str(count)), str(message)  # protobuf's JSON writes 64-bit numbers as strings
-
-
-def _rejected_in_protobuf(body: bytes) -> tuple[int, str]:
-    rejected, message = 0, ""
-    for field, value in _fields(body):
-        if field == 1 and isinstance(value, bytes):
-            for part, content in _fields(value):
-                if part == 1 and isinstance(content, int):
-                    rejected = content if content < 1 << 63 else 0  # an int64: the upper half is negative
-                elif part == 2 and isinstance(content, bytes):
-                    message = content.decode("utf-8", "replace")
-    return rejected, message
-
-
-def _fields(body: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The fields of a protobuf message, strictly: whatever is not one raises ValueError."""
-    at = 0
-    while at < len(body):
-        tag, at = _varint(body, at)
-        field, wire_type = tag >> 3, tag & 7
-        if field == 0:
-            raise ValueError("its body is not a protobuf message")
-        if wire_type == 0:
-            number, at = _varint(body, at)
-            yield field, number
-            continue
-        if wire_type == 2:
-            length, at = _varint(body, at)
-        elif wire_type in (1, 5):
-            length = 8 if wire_type == 1 else 4
-        else:
-            raise ValueError("its body is not a protobuf message")
-        if at + length > len(body):
-            raise ValueError("its body is cut short")
-        yield field, body[at : at + length]
-        at += length
-
-
-def _varint(body: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(body):
-            raise ValueError("its body is cut short")
-        byte = body[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("its body is not a protobuf message")
 
 
 def _words(answer: Answer) -> str:

@@ -1,0 +1,218 @@
+"""What a destination is owed: the living log, what the dead left, and the batch that is being offered."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from everyspan.errors import EveryspanError
+from everyspan.model.ids import WriterId
+from everyspan.spool import Backlog, Batch, Log, adopt
+from everyspan.wire.decode import unwrap
+from everyspan.wire.frame import Kind, walk
+
+BATCH_BYTES = 1 << 20
+"""Most bytes of frames in one POST: proxies and Langfuse take 4 MB, and a batch in memory is a copy."""
+
+_ADOPTED_AT_ONCE = 16
+
+
+@dataclass(slots=True)
+class Tally:
+    """Spans of adopted writers, counted while they are shipped."""
+
+    recorded: int = 0
+    delivered: int = 0
+    set_aside: int = 0
+    dropped: int = 0
+
+    @property
+    def pending(self) -> int:
+        """What was found and has no end yet."""
+        return self.recorded - self.delivered - self.set_aside - self.dropped
+
+
+class Owed:
+    """The batches for one destination, in order, each offered until it is settled. Used by one thread.
+
+    A batch is settled by `stored` or `refused`. Between `next` and that, a crash at any line offers it again.
+
+    Args:
+        log: the living log, None when only the dead are served.
+        roots: directories of writers' directories to adopt from.
+    """
+
+    def __init__(self, log: Log | None, *, roots: Iterable[Path]) -> None:
+        self.inherited = Tally()
+        """Of other, dead writers."""
+        self.late = Tally()
+        """Of this process's own log, shipped after it was closed."""
+        self._log = log
+        self._roots = tuple(roots)
+        self._adopted: deque[Backlog] = deque()
+        self._left_behind: set[WriterId] = set()
+        self._source: Backlog | None = None
+        # Parts of one batch of `_source`, the first one last; more than one while it is being bisected.
+        self._parts: list[Batch] = []
+        self._bisecting = False
+        self._own_first = True
+        self._closed = False
+
+    def next(self, *, spans_only: bool, own_first: bool) -> Batch | None:
+        """The batch to offer now, or None when nothing waits.
+
+        Args:
+            spans_only: pass over frames that are not spans, because the destination has no use for them.
+            own_first: somebody waits for the living log; otherwise it takes turns with the dead.
+        """
+        while self._parts or self._peek(own_first=own_first):
+            batch = self._parts[-1]
+            if batch.spans or not spans_only:
+                return batch
+            self.stored()
+        return None
+
+    @property
+    def bisecting(self) -> bool:
+        """Whether halves of a refused batch are still to be offered."""
+        return self._bisecting and bool(self._parts)
+
+    @property
+    def writer(self) -> WriterId:
+        """Whose frames the batch holds that `next` returned."""
+        assert self._source is not None
+        return self._source.writer
+
+    def stored(self) -> None:
+        """The destination has the batch."""
+        batch, source = self._parts[-1], self._offering()
+        source.ack(batch)
+        self._parts.pop()
+        tally = self._tally(source)
+        if tally is not None:
+            tally.delivered += batch.spans
+            dropped = _dropped(batch)
+            tally.recorded += dropped
+            tally.dropped += dropped
+
+    def refused(self, *, reason: str, all_spans: bool) -> int:
+        """The destination will not take the batch as it is; returns the spans that were set aside.
+
+        A batch of several frames is halved, and each half is offered by itself, until the malformed frame is
+        alone: its neighbours must not suffer for it.
+
+        Args:
+            all_spans: the destination said that it refused every span in it, so there is nothing to search for.
+        """
+        batch = self._parts[-1]
+        if batch.frames > 1:
+            self._parts[-1:] = reversed(batch.split())
+            self._bisecting = True
+            if not all_spans:
+                return 0
+            return self._set_aside_all(batch.frames, reason)
+        source = self._offering()
+        source.set_aside(batch, reason=reason)
+        self._parts.pop()
+        tally = self._tally(source)
+        if tally is not None:
+            tally.set_aside += batch.spans
+        return batch.spans
+
+    def try_later(self) -> None:
+        """The batch stays as it is; by then there may be more to put into it."""
+        if not self._bisecting:
+            self._parts.clear()
+
+    def adopt(self, *, own: bool = False) -> int:
+        """Lock and take over dead writers' directories; returns how many.
+
+        Args:
+            own: the living log has been closed, and is one of them from now on.
+        """
+        self._closed = self._closed or own
+        living = None if self._closed or self._log is None else self._log.counts().writer
+        before = len(self._adopted)
+        for root in self._roots:
+            for backlog in adopt(root, living=living):
+                if backlog.writer in self._left_behind:
+                    continue
+                self._adopted.append(backlog)
+                tally = self._tally(backlog)
+                if tally is not None:
+                    tally.recorded += backlog.pending()
+                if len(self._adopted) >= _ADOPTED_AT_ONCE:
+                    return len(self._adopted) - before
+        return len(self._adopted) - before
+
+    def release(self) -> None:
+        """Let go of everything; unsettled frames stay in the spool, and others may adopt them."""
+        self._parts.clear()
+        self._source = None
+        self._adopted.clear()
+
+    def _offering(self) -> Backlog:
+        assert self._source is not None
+        return self._source
+
+    def _peek(self, *, own_first: bool) -> bool:
+        own = self._log.backlog() if self._log is not None and not self._closed else None
+        sources = [own] if own is not None else []
+        if own_first or self._own_first:
+            sources += self._adopted
+        else:
+            sources = [*self._adopted, *sources]
+        self._own_first = not self._own_first
+        for source in sources:
+            try:
+                batch = source.peek(limit_bytes=BATCH_BYTES)
+            except (OSError, EveryspanError):
+                if source is not own:  # one unreadable directory must not stand before the others for ever
+                    self._adopted.remove(source)
+                    self._left_behind.add(source.writer)
+                raise
+            if batch is not None:
+                self._source, self._parts, self._bisecting = source, [batch], False
+                return True
+            if source is not own:
+                self._part_from(source)
+        return False
+
+    def _part_from(self, backlog: Backlog) -> None:
+        self._adopted.remove(backlog)
+        if not backlog.finish():
+            # What was set aside stays there for the user to look at; do not adopt it again at every look.
+            self._left_behind.add(backlog.writer)
+
+    def _set_aside_all(self, frames: int, reason: str) -> int:
+        spans = 0
+        while frames:
+            batch = self._parts[-1]
+            if batch.frames > 1:
+                self._parts[-1:] = reversed(batch.split())
+                continue
+            frames -= 1
+            if batch.spans:
+                spans += self.refused(reason=reason, all_spans=False)
+            else:
+                self.stored()
+        return spans
+
+    def _tally(self, source: Backlog) -> Tally | None:
+        """Where `source` is counted; None for the living log, which counts for itself."""
+        if source not in self._adopted:
+            return None
+        own = self._log is not None and source.writer == self._log.counts().writer
+        return self.late if own else self.inherited
+
+
+def _dropped(batch: Batch) -> int:
+    """Spans that the writer told us it could not keep."""
+    return sum(
+        int(json.loads(unwrap(batch.body[frame.payload]))["spans"])
+        for frame in walk(batch.body)
+        if frame.kind == Kind.DROP
+    )
