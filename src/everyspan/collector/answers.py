@@ -1,0 +1,42 @@
+"""Answers over bare ASGI, and the one shape in which everything here says no."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, NamedTuple
+
+Headers = tuple[tuple[str, str], ...]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_RETRY_AFTER_S = 1
+_TRY_AGAIN = frozenset({429, 503})
+
+
+class Answer(NamedTuple):
+    """A whole HTTP answer."""
+
+    status: int
+    body: bytes
+    content_type: str
+    headers: Headers = ()
+
+    async def send(self, send: Send) -> None:
+        """Send it as the only answer of an ASGI request."""
+        headers = [
+            (b"content-type", self.content_type.encode("latin-1")),
+            (b"content-length", str(len(self.body)).encode()),
+            *((name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers),
+        ]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def refusal(why: str, *, status: int, headers: Headers = ()) -> Answer:
+    """An error, said twice: `message` is what Langfuse's clients read, `error` what ours do.
+
+    What can be tried again carries Retry-After: OpenTelemetry's exporter waits that long instead of guessing.
+    """
+    if status in _TRY_AGAIN:
+        headers = (*headers, ("retry-after", str(_RETRY_AFTER_S)))
+    return Answer(status, json.dumps({"message": why, "error": why}).encode(), "application/json", headers)

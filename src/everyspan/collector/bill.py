@@ -1,0 +1,154 @@
+"""What a span adds to the bill: what it states, else what its usage costs, and never a roll-up."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from decimal import Decimal, InvalidOperation
+
+from everyspan.collector.attributes import Attributes, Value, compact_json, first_text
+from everyspan.collector.kinds import MODEL_KINDS, is_roll_up
+from everyspan.cost.price import price
+from everyspan.cost.usage import usage_from_attributes
+from everyspan.model.money import Cost, CostState
+from everyspan.model.usage import Usage
+from everyspan.record import names
+
+_ROLL_UP = "the sum of the spans below it"
+_MOST_DIGITS = 60
+_STATES = frozenset(state.value for state in CostState)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """Usage and money of one span, as its row keeps them."""
+
+    usage: Usage = field(default_factory=Usage)
+    state: CostState | None = None
+    total: Decimal | None = None
+    note: str = ""
+    """JSON: where the amount comes from."""
+    unbilled: str = ""
+    roll_up: bool = False
+
+    def without(self, why: str) -> Bill:
+        """The same, kept but not counted; an earlier reason stays."""
+        return replace(self, unbilled=self.unbilled or why)
+
+
+def bill_of(attributes: Attributes, *, kind: str, model: str, provider: str, at_ns: int) -> Bill:
+    """What one span adds.
+
+    In this order: our recorder's own cost; what the sender states (`langfuse.observation.cost_details`,
+    `gen_ai.usage.cost`, `llm.cost.total`); the price of its usage. Only model calls are priced, and only they may
+    state a cost in the conventions in which a parent repeats its children's; a Langfuse cost is the user's own
+    word and counts on any kind but an agent.
+    """
+    if is_roll_up(attributes):
+        # The usage is dropped too: it stays among the attributes, and the children bring it again.
+        return Bill(unbilled=_ROLL_UP, roll_up=True)
+    unbilled = first_text(attributes, names.UNBILLED)
+    is_call = kind in MODEL_KINDS
+    usage = usage_from_attributes(attributes) if is_call else None
+    cost = _recorded(attributes)
+    stated, stated_by = (None, "") if cost else _stated(attributes, kind=kind)
+    if stated is not None:
+        cost = Cost(state=CostState.STATED, total=stated)
+    elif cost is None and is_call:
+        cost = price(
+            usage,
+            model=model,
+            provider=provider,
+            server_address=first_text(attributes, names.SERVER_ADDRESS),
+            at_ns=at_ns,
+            cache_hit=attributes.get(names.CACHE_HIT) is True,
+            estimated=attributes.get(names.USAGE_SOURCE) == "estimated",
+        )
+    bill = Bill(usage=usage or Usage(), unbilled=unbilled)
+    if cost is None:
+        return bill
+    return replace(bill, state=cost.state, total=cost.total, note=_note(cost, stated_by))
+
+
+def _recorded(attributes: Attributes) -> Cost | None:
+    """The cost that everyspan's recorder wrote, if it did."""
+    said = attributes.get(names.COST_STATE)
+    if not isinstance(said, str) or said not in _STATES:
+        return None
+    total = _amount(attributes.get(names.COST_TOTAL))
+    state = CostState(said)
+    if total is None:
+        state = CostState.UNPRICED
+    elif state is CostState.UNPRICED:
+        total = None
+    return Cost(
+        state=state,
+        total=total,
+        table=first_text(attributes, names.COST_TABLE) or None,
+        model=first_text(attributes, names.COST_MODEL) or None,
+        unpriced=_listed(attributes.get(names.COST_UNPRICED)),
+    )
+
+
+def _stated(attributes: Attributes, *, kind: str) -> tuple[Decimal | None, str]:
+    """The amount that the sender states, and the attribute it stands in."""
+    if kind != "agent":
+        total = _of_details(attributes.get(names.LANGFUSE_COST))
+        if total is not None:
+            return total, names.LANGFUSE_COST
+    if kind in MODEL_KINDS:
+        for name in ("gen_ai.usage.cost", "llm.cost.total"):
+            total = _amount(attributes.get(name))
+            if total is not None:
+                return total, name
+    return None, ""
+
+
+def _of_details(said: Value) -> Decimal | None:
+    """The total of Langfuse's `cost_details`: its own, else the sum of its parts.
+
+    Langfuse takes a missing total for 0 when there is a third part beside input and output.
+    """
+    try:
+        # Straight to Decimal: a float would round what the sender wrote out in digits.
+        details = json.loads(said, parse_float=Decimal) if isinstance(said, str) else said
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(details, dict):
+        return None
+    amounts = {part: _amount(value) for part, value in details.items()}
+    if amounts.get("total") is not None:
+        return amounts["total"]
+    known = [amount for amount in amounts.values() if amount is not None]
+    return sum(known, Decimal(0)) if known else None
+
+
+def _amount(value: object) -> Decimal | None:
+    """An amount of dollars; None for what is none, negative or absurd. A double is read as it prints."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
+        return None
+    text = str(value).strip()
+    try:
+        amount = Decimal(text) if len(text) <= _MOST_DIGITS else Decimal("NaN")
+    except InvalidOperation:
+        return None
+    if not amount.is_finite() or amount < 0 or amount.adjusted() > 11:
+        return None
+    return amount
+
+
+def _listed(value: Value) -> tuple[str, ...]:
+    if isinstance(value, list):
+        return tuple(str(item) for item in value)
+    return (value,) if isinstance(value, str) and value else ()
+
+
+def _note(cost: Cost, stated_by: str) -> str:
+    said = {
+        "table": cost.table,
+        "model": cost.model,
+        "unpriced": list(cost.unpriced),
+        "stated_by": stated_by,
+    }
+    known = {name: value for name, value in said.items() if value}
+    return compact_json(known) if known else ""

@@ -1,0 +1,150 @@
+"""The inbox: a body is on stable storage before its sender hears 200."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import NamedTuple
+
+from everyspan.clock import monotonic_s
+from everyspan.errors import CollectorError, EveryspanError
+from everyspan.settings import Fsync
+from everyspan.spool.adopted import adopt
+from everyspan.spool.backlog import Backlog
+from everyspan.spool.log import Kept, Log
+from everyspan.spool.survey import waiting
+from everyspan.version import __version__
+from everyspan.wire.decode import wrap
+from everyspan.wire.frame import Kind
+
+_LOGGER = logging.getLogger(__name__)
+_REQUESTS = "requests"
+
+
+class _Entry(NamedTuple):
+    content: bytes
+    done: Future[None]
+
+
+class Inbox:
+    """Keeps request bodies, one fdatasync for all that wait.
+
+    One thread writes and syncs; `keep` may be called from any thread or loop. What a server left behind that died
+    is adopted at the start, and offered by `backlogs` before anything new.
+    """
+
+    def __init__(self, root: Path, *, cap_bytes: int, arrived: Callable[[], None] = lambda: None) -> None:
+        """Open the inbox in directory `root`; `arrived` is called, in our thread, after each sync."""
+        self._dir = root
+        self._arrived = arrived
+        adopted = list(adopt(root / _REQUESTS, living=None))
+        self.refused_before = sum(each.refused for each in waiting(root))
+        """Bodies that are in quarantine since before this start."""
+        self._log = Log(
+            root / _REQUESTS,
+            about={"library": f"everyspan-collector/{__version__}"},
+            fsync=Fsync.NONE,
+            cap_bytes=cap_bytes,
+        )
+        self._adopted = adopted
+        self._waiting: list[_Entry] = []
+        self._changed = threading.Condition()
+        self._closing = False
+        self.found = sum(backlog.pending() for backlog in adopted)
+        """Bodies that an earlier server acknowledged and did not move."""
+        self.appended = 0
+        self.syncs = 0
+        self.sync_s = 0.0
+        """Seconds spent in fdatasync, all in all."""
+        self._thread = threading.Thread(target=self._run, name="everyspan-inbox", daemon=True)
+        self._thread.start()
+
+    def put(self, content: bytes) -> Future[None]:
+        """Begin to keep one entry. The future is done when it is on stable storage.
+
+        It fails with CollectorError 503 when it could not be kept. Then it may still be stored later, which does
+        no harm: the sender sends it again, and the store knows its spans.
+        """
+        done: Future[None] = Future()
+        with self._changed:
+            if self._closing:
+                raise CollectorError("the collector is shutting down", status=503)
+            self._waiting.append(_Entry(content, done))
+            self._changed.notify()
+        return done
+
+    async def keep(self, content: bytes) -> None:
+        """As `put`, and wait for it.
+
+        Raises:
+            CollectorError: 503; the entry is not known to be safe.
+        """
+        await asyncio.wrap_future(self.put(content))
+
+    def backlogs(self) -> list[Backlog]:
+        """What to move into the store, oldest writer first. For the one thread that moves."""
+        mine = self._log.backlog()
+        return [*self._adopted, *([mine] if mine is not None else [])]
+
+    def drained(self, backlog: Backlog) -> None:
+        """An adopted backlog has nothing left: remove it. Its quarantine, if any, stays on disk."""
+        if backlog in self._adopted:
+            backlog.finish()
+            self._adopted.remove(backlog)
+
+    def close(self) -> None:
+        """Finish what waits, then give the directory up. What is not yet moved is adopted by the next start."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+        self._log.close()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._closing:
+                    self._changed.wait()
+                entries, self._waiting = self._waiting, []
+                if not entries:
+                    return
+            self._commit(entries)
+
+    def _commit(self, entries: list[_Entry]) -> None:
+        """Append all, sync once, tell everybody. The thread's guard: a failure here is a 503 for its requests."""
+        try:
+            kept = [entry for entry in entries if self._append(entry)]
+            if not kept:
+                return
+            began = monotonic_s()
+            self._log.sync()
+            self.sync_s += monotonic_s() - began
+        except (OSError, EveryspanError) as failure:
+            _LOGGER.warning("the inbox cannot be written: %s", failure)
+            for entry in entries:
+                if not entry.done.done():
+                    entry.done.set_exception(_busy(f"the inbox cannot be written: {failure}"))
+            return
+        self.syncs += 1
+        for entry in kept:
+            entry.done.set_result(None)
+        self._arrived()
+
+    def _append(self, entry: _Entry) -> bool:
+        # Asked before and not found out after: a dropped frame would leave a gap that means nothing here.
+        if self._log.crowded:
+            entry.done.set_exception(_busy("the inbox is full until the store has caught up"))
+            return False
+        if self._log.append(Kind.BATCH, wrap(Kind.BATCH, entry.content)) is not Kept.DISK:
+            entry.done.set_exception(_busy("the disk did not take the request"))
+            return False
+        self.appended += 1
+        return True
+
+
+def _busy(why: str) -> CollectorError:
+    return CollectorError(why, status=503)

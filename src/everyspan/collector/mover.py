@@ -1,0 +1,157 @@
+"""From the inbox into the store: one thread, each body exactly once in effect."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from everyspan.collector.accept import unseal
+from everyspan.collector.attempts import Attempts
+from everyspan.collector.inbox import Inbox
+from everyspan.collector.limits import Limits
+from everyspan.collector.reader import Read, read
+from everyspan.errors import StoreError
+from everyspan.spool.backlog import Backlog, Batch
+from everyspan.store.store import Store
+from everyspan.wire.decode import unwrap
+from everyspan.wire.frame import Kind, walk
+
+_LOGGER = logging.getLogger(__name__)
+_BATCH_BYTES = 4 << 20
+_MOST_TRIES = 3
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 10.0
+
+
+@dataclass(slots=True)
+class Moved:
+    """What the mover did since the server started."""
+
+    bodies: int = 0
+    """Taken out of the inbox, those set aside included."""
+    new: int = 0
+    """Rows that were not there before."""
+    known: int = 0
+    """Rows that were: a retry, a second sender, or a crash between storing and acknowledging."""
+    refused: int = 0
+    """Rows that no store can hold."""
+    unreadable: int = 0
+    """Control frames that say nothing we understand."""
+    set_aside: int = 0
+    """Bodies that failed three times and are in quarantine."""
+    failures: int = 0
+    """Attempts that failed, whoever was to blame."""
+    problem: str = ""
+    """Why the last attempt failed; empty since one succeeded."""
+
+
+class Mover:
+    """Moves what the inbox holds, oldest first, and acknowledges it after the store has it.
+
+    Dying between the two moves the body again, which changes nothing: the store knows its rows. A body that cannot
+    be moved, or kills the process, three times is set aside with the reason, and the ones behind it go on.
+    """
+
+    def __init__(self, inbox: Inbox, store: Store, attempts: Attempts, limits: Limits) -> None:
+        self._inbox = inbox
+        self._store = store
+        self._attempts = attempts
+        self._limits = limits
+        self._wake = threading.Event()
+        self._stopping = False
+        self._pause_s = 0.0
+        self.moved = Moved()
+        self._thread = threading.Thread(target=self._run, name="everyspan-mover", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something new; may be called from any thread."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Return when the batch at hand is done; the rest stays in the inbox for the next start."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+
+    @property
+    def pending(self) -> int:
+        """Bodies that are acknowledged and neither in the store nor set aside."""
+        return max(0, self._inbox.found + self._inbox.appended - self.moved.bodies)
+
+    @property
+    def quarantined(self) -> int:
+        """Bodies that are set aside, those of earlier runs included."""
+        return self._inbox.refused_before + self.moved.set_aside
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            if not self._guarded_round():
+                self._wake.wait(self._pause_s or None)
+
+    def _guarded_round(self) -> bool:
+        """One batch of the first backlog that has one; False when none has, or it is better to wait."""
+        try:
+            return any(self._move_one_batch(backlog) for backlog in self._inbox.backlogs())
+        except Exception as failure:  # noqa: BLE001 - the guard of this thread: nothing may end it
+            self._note(failure)
+            self._pause_s = min(max(2 * self._pause_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
+            return False
+
+    def _move_one_batch(self, backlog: Backlog) -> bool:
+        batch = backlog.peek(limit_bytes=1 if self._attempts.careful else _BATCH_BYTES)
+        if batch is None:
+            self._inbox.drained(backlog)
+            return False
+        tries = self._attempts.tries(backlog.writer, batch)
+        if tries >= _MOST_TRIES and batch.frames == 1:
+            self._set_aside(backlog, batch)
+            return True
+        self._attempts.begin(backlog.writer, batch)
+        try:
+            self._store_batch(batch)
+        except StoreError:
+            self._attempts.excused()
+            raise
+        except Exception as failure:  # noqa: BLE001 - whatever a body does to us, the others go on
+            self._note(failure)
+            self._attempts.failed(batch)
+            return True
+        # Ack after the store has it, never before: the other order loses it unseen.
+        backlog.ack(batch)
+        self._attempts.done(batch)
+        self.moved.bodies += batch.spans
+        self.moved.problem = ""
+        self._pause_s = 0.0
+        return True
+
+    def _store_batch(self, batch: Batch) -> None:
+        everything = Read()
+        for frame in walk(batch.body):
+            if frame.kind == Kind.BATCH:
+                envelope, body = unseal(unwrap(batch.body[frame.payload]))
+                everything.add(read(envelope, body, self._limits))
+        inserted = self._store.insert(everything.spans, everything.numbers, everything.sightings)
+        self.moved.new += inserted.new
+        self.moved.known += inserted.known
+        self.moved.refused += len(inserted.refused)
+        self.moved.unreadable += everything.unreadable
+        for refused in inserted.refused:
+            _LOGGER.warning("the store cannot hold %s of %s: %s", refused.key, refused.project, refused.why)
+
+    def _set_aside(self, backlog: Backlog, batch: Batch) -> None:
+        reason = f"failed {_MOST_TRIES} times; the last time: {self.moved.problem or 'the server died'}"
+        backlog.set_aside(batch, reason=reason)
+        self._attempts.done(batch)
+        self.moved.bodies += batch.spans
+        self.moved.set_aside += batch.spans
+        _LOGGER.error("a request was set aside: %s", reason)
+
+    def _note(self, failure: Exception) -> None:
+        self.moved.failures += 1
+        self.moved.problem = f"{type(failure).__name__}: {str(failure)[:300]}"
+        _LOGGER.warning("moving the inbox into the store: %s", self.moved.problem)

@@ -1,0 +1,175 @@
+"""The door: OTLP over HTTP, as a bare ASGI application.
+
+No framework stands between the socket and the inbox: half of a request's CPU time went there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.json_format import MessageToJson
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from everyspan.clock import NowNs, now_ns
+from everyspan.collector.accept import JSON, PROTOBUF, Envelope, Examined, examine, seal
+from everyspan.collector.answers import Answer, refusal
+from everyspan.collector.inbox import Inbox
+from everyspan.collector.keys import Keys
+from everyspan.collector.limits import Limits
+from everyspan.errors import CollectorError
+from everyspan.version import __version__
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+TRACES_PATHS = ("/v1/traces", "/api/public/otel/v1/traces")
+METRICS_PATHS = ("/api/public/otel/v1/metrics",)
+_HIGHEST_INGESTION_VERSION = 4
+_LONG_BODY_BYTES = 128 << 10
+
+
+@dataclass(slots=True)
+class Taken:
+    """What came through the door since the server started."""
+
+    requests: int = 0
+    spans: int = 0
+    rejected: int = 0
+    """Spans named in a partial_success."""
+    refused: int = 0
+    """Requests answered with an error."""
+    in_flight_bytes: int = 0
+
+
+class Door:
+    """Takes OTLP requests; answers 200 when the body is on stable storage, and never 500."""
+
+    def __init__(self, inbox: Inbox, keys: Keys, limits: Limits, *, now: NowNs = now_ns) -> None:
+        self._inbox = inbox
+        self._keys = keys
+        self._limits = limits
+        self._now = now
+        self.taken = Taken()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request. Whatever goes wrong becomes an answer that tells an OTLP client what to do."""
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        try:
+            answer = await self._answer(scope, headers, receive)
+        except CollectorError as refused:
+            answer = refusal(str(refused), status=refused.status)
+        except Exception as failure:  # noqa: BLE001 - the guard of this entry point
+            # OpenTelemetry's exporter and Langfuse's SDK drop a batch at 500 and keep it at 503.
+            answer = refusal(f"the collector failed with {type(failure).__name__}; try again", status=503)
+        self.taken.requests += 1
+        self.taken.refused += answer.status >= 400
+        await answer.send(send)
+
+    async def _answer(self, scope: Scope, headers: dict[str, str], receive: Receive) -> Answer:
+        if scope["method"] != "POST":
+            return refusal(f"{scope['path']} takes POST", status=405, headers=(("allow", "POST"),))
+        project = self._keys.project_of(headers.get("authorization"))
+        if project is None:
+            return refusal(
+                "the key is missing or wrong: Basic public:secret, or Bearer secret",
+                status=401,
+                headers=(("www-authenticate", 'Basic realm="everyspan", charset="UTF-8"'),),
+            )
+        if scope["path"] in METRICS_PATHS:
+            return Answer(200, b"{}", JSON)
+        _check_ingestion_version(headers.get("x-langfuse-ingestion-version", ""))
+        held = _Held(self.taken, self._limits)
+        try:
+            body = await self._body(headers, receive, held)
+            return await self._take(body, headers, project, held)
+        finally:
+            held.release()
+
+    async def _body(self, headers: dict[str, str], receive: Receive, held: _Held) -> bytes:
+        announced = headers.get("content-length", "0")
+        if announced.isdigit() and int(announced) > self._limits.body_bytes:
+            raise CollectorError(
+                f"the body has {announced} bytes; the limit is {self._limits.body_bytes}", status=413
+            )
+        parts = []
+        try:
+            async with asyncio.timeout(self._limits.body_timeout_s):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise CollectorError("the client went away before the end of its body", status=400)
+                    part = message.get("body", b"")
+                    held.add(len(part))
+                    parts.append(part)
+                    if not message.get("more_body"):
+                        return b"".join(parts)
+        except TimeoutError:
+            raise CollectorError(
+                f"the body took longer than {self._limits.body_timeout_s:g} s", status=408
+            ) from None
+
+    async def _take(self, body: bytes, headers: dict[str, str], project: str, held: _Held) -> Answer:
+        kind = headers.get("content-type", "")
+        encoding = headers.get("content-encoding", "")
+        if len(body) > _LONG_BODY_BYTES:
+            # Long enough for others to notice the wait.
+            found = await asyncio.to_thread(self._examine, body, kind, encoding)
+        else:
+            found = self._examine(body, kind, encoding)
+        held.grow(len(found.body))
+        self.taken.rejected += found.rejected
+        envelope = Envelope.of(headers, project=project, received_ns=self._now())
+        if found.spans or found.controls or envelope.writer is not None:
+            await self._inbox.keep(seal(envelope, found.body))
+        self.taken.spans += found.spans
+        return _stored(found, as_json=kind.lower().startswith(JSON))
+
+    def _examine(self, body: bytes, content_type: str, encoding: str) -> Examined:
+        return examine(body, content_type=content_type, encoding=encoding, limits=self._limits)
+
+
+class _Held:
+    """The bytes of one request while it is with us, counted into the sum of all."""
+
+    def __init__(self, taken: Taken, limits: Limits) -> None:
+        self._taken = taken
+        self._limits = limits
+        self._size_bytes = 0
+
+    def add(self, size_bytes: int) -> None:
+        self.grow(size_bytes)
+        if self._size_bytes > self._limits.body_bytes:
+            raise CollectorError(f"the body is longer than {self._limits.body_bytes} bytes", status=413)
+
+    def grow(self, size_bytes: int) -> None:
+        self._size_bytes += size_bytes
+        self._taken.in_flight_bytes += size_bytes
+        if self._taken.in_flight_bytes > self._limits.in_flight_bytes:
+            raise CollectorError("too many requests are under way; try again", status=503)
+
+    def release(self) -> None:
+        self._taken.in_flight_bytes -= self._size_bytes
+        self._size_bytes = 0
+
+
+def _check_ingestion_version(said: str) -> None:
+    # Langfuse answers 400 to what it does not know; a client of a later protocol must not believe it was understood.
+    if said and not (said.isascii() and said.isdigit() and int(said) <= _HIGHEST_INGESTION_VERSION):
+        raise CollectorError(f"Unsupported x-langfuse-ingestion-version {said[:20]!r}", status=400)
+
+
+def _stored(found: Examined, *, as_json: bool) -> Answer:
+    headers = (("everyspan-collector", __version__),)
+    response = ExportTraceServiceResponse()
+    if found.bad:
+        response.partial_success.rejected_spans = found.rejected
+        response.partial_success.error_message = found.complaint
+    if not as_json:
+        return Answer(200, response.SerializeToString(), PROTOBUF, headers)
+    return Answer(200, MessageToJson(response, indent=None).encode(), JSON, headers)

@@ -1,0 +1,44 @@
+"""Values of the query layer as JSON: money as decimal strings, times as whole nanoseconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+# These columns hold JSON already; a reader wants the object, not a string with an object in it.
+_HOLDS_JSON = frozenset({"attributes", "cost_note", "about"})
+
+
+def as_json(value: object, *, without: frozenset[str] = frozenset()) -> Any:
+    """What `json.dumps` takes; dataclasses become objects with their fields' names, except those in `without`."""
+    if value is None or (isinstance(value, (str, bool, int)) and not isinstance(value, Enum)):
+        return value
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Decimal):
+        # Never `1E-7`: readers that keep the string must be able to compare and sort it.
+        return format(value, "f")
+    if is_dataclass(value):
+        return {
+            field.name: _field(field.name, getattr(value, field.name), without)
+            for field in fields(value)
+            if field.name not in without
+        }
+    if isinstance(value, Mapping):
+        return {str(as_json(name)): as_json(item, without=without) for name, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [as_json(item, without=without) for item in value]
+    raise TypeError(f"{type(value).__name__} has no form in JSON here")
+
+
+def _field(name: str, value: object, without: frozenset[str]) -> Any:
+    if name in _HOLDS_JSON and isinstance(value, str):
+        try:
+            return json.loads(value) if value else None
+        except ValueError:
+            return value
+    return as_json(value, without=without)

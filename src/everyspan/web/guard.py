@@ -1,0 +1,78 @@
+"""What stands before every page and every read: the key, the host name, and the headers that browsers obey."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from everyspan.collector.answers import refusal
+from everyspan.collector.keys import Keys
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PROJECT = "everyspan.project"
+"""Where the guard leaves the project in the request's scope; empty for all of them."""
+
+NO_STORE = "no-store"
+OPEN_PATHS = frozenset({"/api/public/health", "/api/public/ready"})
+"""What a probe may ask without a key."""
+
+_SECURITY = (
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
+
+class Guard:
+    """An ASGI application before another one.
+
+    Without keys only the names of this machine are served: a page on the internet can point its own name at
+    127.0.0.1 (DNS rebinding), and would otherwise read every prompt.
+    """
+
+    def __init__(self, app: App, keys: Keys, *, host: str) -> None:
+        self._app = app
+        self._keys = keys
+        self._hosts = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", host.lower()})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, or say why not."""
+
+        async def send_guarded(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_SECURITY]
+            await send(message)
+
+        headers = dict(scope["headers"])
+        if scope["path"] not in OPEN_PATHS:
+            project = self._keys.project_of(headers.get(b"authorization", b"").decode("latin-1"))
+            if project is None:
+                challenge = (("www-authenticate", 'Basic realm="everyspan", charset="UTF-8"'),)
+                answer = refusal("the key is missing or wrong", status=401, headers=challenge)
+                await answer.send(send_guarded)
+                return
+            # Without keys there is nothing to tell apart: everything that was ever stored is shown.
+            scope[PROJECT] = project if self._keys else ""
+        host = _host_name(headers.get(b"host", b"").decode("latin-1"))
+        if not self._keys and host not in self._hosts and not host.endswith(".localhost"):
+            answer = refusal(
+                f"{host!r} is not a name of this machine; start the server with a key", status=421
+            )
+            await answer.send(send_guarded)
+            return
+        await self._app(scope, receive, send_guarded)
+
+
+def _host_name(host: str) -> str:
+    if host.startswith("["):
+        return host.partition("]")[0].lower() + "]"
+    return host.partition(":")[0].lower()
