@@ -105,7 +105,7 @@ def _judge_success(answer: Answer) -> Verdict:
     except (ValueError, WireError, RecursionError) as error:
         problem = f"HTTP {answer.status} from something that is not an OTLP receiver: {error}"
         return Verdict(Outcome.TRY_LATER, problem, "not otlp")
-    if rejected <= 0:
+    if not 0 < rejected < 1 << 63:  # an int64: the upper half is negative
         return Verdict(Outcome.STORED)
     words = f": {_printable(message)}" if message else ""
     return Verdict(Outcome.REFUSED, f"{rejected} rejected{words}", "refused", rejected=rejected)
