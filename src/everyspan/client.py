@@ -1,0 +1,178 @@
+"""The user's process: connects the stages record → spool → send, and decides nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import threading
+from typing import Any
+
+from everyspan.instrument import threads, tracer_provider
+from everyspan.instrument.langfuse import LangfuseHooks
+from everyspan.instrument.litellm import LitellmHooks
+from everyspan.instrument.litellm_callbacks import LitellmCallbackHooks
+from everyspan.model.destination import Destination
+from everyspan.model.receipt import Receipt
+from everyspan.record.ambient import context
+from everyspan.record.call import end_open_calls, forget_open_calls, open_calls
+from everyspan.record.observe import Observer
+from everyspan.record.provider import Providers
+from everyspan.record.registry import Registry
+from everyspan.record.tally import TALLY
+from everyspan.sender.ship import Sender
+from everyspan.settings import Settings, from_environment, otlp_destination
+from everyspan.spool.log import Log
+from everyspan.version import __version__
+
+__all__ = ["aflush", "context", "flush", "init", "observe", "shutdown", "span", "stats"]
+
+_log = logging.getLogger("everyspan")
+
+
+class Runtime:
+    """Everything that one process runs; made once, at `init()` or at the first span of ours."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.sender = Sender()
+        self.registry = Registry(open_log=self._open_log, wake=self.sender.wake, flush=self._delivered)
+        self.providers = Providers(self.registry)
+        for destination in settings.destinations:
+            self.registry.add(destination)
+
+    def install(self) -> None:
+        """Hook the libraries that are loaded, and those that will be."""
+        tracer_provider.install(self.providers)
+        threads.install()
+        LangfuseHooks(self.providers, self.registry).install()
+        LitellmCallbackHooks(self.providers, self.registry).install()
+        LitellmHooks(self.providers.tracer, self.registry).install()
+
+    def _open_log(self, destination: Destination) -> Log:
+        root = self.settings.spool_dir / destination.id
+        about = {"library": f"everyspan {__version__}", "destination": destination.id, "url": destination.url}
+        log = Log(root, about=about, fsync=self.settings.fsync, cap_bytes=self.settings.spool_bytes)
+        self.sender.add(destination, log, root=root)
+        return log
+
+    def _delivered(self, timeout_s: float) -> bool:
+        return self.flush(timeout_s).complete
+
+    def flush(self, timeout_s: float) -> Receipt:
+        """Deliver what is recorded; gives up at once where nobody answers, because it is kept anyway."""
+        return self.sender.flush(timeout_s, give_up_when_unreachable=True)
+
+    def leave(self) -> None:
+        """The process ends in order: end what is open, deliver for a bounded time, say what stays."""
+        end_open_calls()
+        receipt = self.sender.close(self.settings.exit_timeout_s)
+        for part in receipt.parts:
+            if part.pending:
+                _log.warning(
+                    "everyspan: %d spans for %s wait in %s (%s). The next everyspan process sends them, "
+                    "or `everyspan drain` now.",
+                    part.pending,
+                    part.destination,
+                    self.settings.spool_dir,
+                    part.problem or "there was no time left",
+                )
+
+
+_lock = threading.RLock()
+_runtime: Runtime | None = None
+
+
+def _running() -> Runtime:
+    runtime = _runtime
+    return _start(from_environment()) if runtime is None else runtime
+
+
+def _start(settings: Settings) -> Runtime:
+    global _runtime
+    with _lock:
+        if _runtime is None:
+            _runtime = Runtime(settings)
+            atexit.register(_runtime.leave)
+            os.register_at_fork(after_in_child=forget_open_calls)
+            _runtime.install()
+        return _runtime
+
+
+def init(endpoint: str | None = None, *, api_key: str | None = None) -> None:
+    """Start recording in this process: every LLM call of an instrumented library becomes one span.
+
+    Call it once, anywhere before the first LLM call; libraries that are imported later are instrumented then. A second
+    call with another endpoint adds a destination.
+
+    Args:
+        endpoint: base URL of an OTLP/HTTP receiver; `/v1/traces` is added. Without it EVERYSPAN_ENDPOINT,
+            OTEL_EXPORTER_OTLP_ENDPOINT and a configured Langfuse are looked at, then the local collector is tried.
+        api_key: sent as a Bearer token to `endpoint`.
+
+    Raises:
+        SettingsError: an argument or environment variable cannot be used.
+    """
+    with _lock:
+        if _runtime is None:
+            _start(from_environment(endpoint=endpoint, api_key=api_key))
+        elif endpoint:
+            _runtime.registry.add(otlp_destination(endpoint, api_key=api_key))
+
+
+_observer = Observer(lambda: _running().providers.tracer())
+span = _observer.span
+observe = _observer.observe
+
+
+def flush(timeout_s: float = 30.0) -> Receipt:
+    """Deliver everything recorded so far and say truthfully what became of it. Never raises for a dead destination.
+
+    Returns when all of it is delivered, when `timeout_s` has passed, or as soon as no destination that still
+    waits for spans can be reached. What is not delivered stays in the spool.
+    """
+    return _running().flush(timeout_s)
+
+
+async def aflush(timeout_s: float = 30.0) -> Receipt:
+    """The same as `flush`, without blocking the event loop."""
+    return await asyncio.to_thread(flush, timeout_s)
+
+
+def stats() -> dict[str, Any]:
+    """Numbers about this process, at any time, as plain JSON-able values.
+
+    `calls`: opened, open, ended by how, absorbed, unsampled. `faults`: our own failures by place. `delivery`: for each
+    destination the counts of a receipt and its last problem. `sender`: failures of the sending thread.
+    """
+    runtime = _running()
+    delivery = [
+        {
+            "destination": part.destination,
+            "recorded": part.recorded,
+            "delivered": part.delivered,
+            "pending": part.pending,
+            "set_aside": part.set_aside,
+            "dropped": part.dropped,
+            "problem": part.problem,
+        }
+        for part in runtime.sender.receipt().parts
+    ]
+    return {
+        "calls": {
+            "opened": TALLY.opened,
+            "open": len(open_calls()),
+            "ended": dict(TALLY.ended),
+            "absorbed": TALLY.absorbed,
+            "unsampled": TALLY.unsampled,
+        },
+        "faults": dict(TALLY.faults),
+        "delivery": delivery,
+        "sender": dict(runtime.sender.errors),
+    }
+
+
+def shutdown(timeout_s: float = 5.0) -> Receipt:
+    """Deliver for at most `timeout_s` and say what became of everything. Recording goes on; nothing is discarded."""
+    return _running().flush(timeout_s)

@@ -1,0 +1,261 @@
+"""What a model call brought back, in the shape OpenAI gave the world and litellm gives to every provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from opentelemetry.util.types import AttributeValue
+
+from everyspan.cost.price import price
+from everyspan.cost.usage import attributes_of, langfuse_usage_details, usage_from
+from everyspan.model.destination import Dialect
+from everyspan.model.money import Cost
+from everyspan.model.usage import Usage
+from everyspan.record import names
+from everyspan.record.call import Call, End
+from everyspan.record.messages import genai_messages
+from everyspan.record.registry import Registry
+from everyspan.record.text import as_json
+
+
+class Answered:
+    """The facts of an answer that every library can tell, on the way to attributes."""
+
+    def __init__(self) -> None:
+        self.id: str | None = None
+        self.model: str | None = None
+        self.provider = ""
+        self.usage: Usage | None = None
+        self.usage_raw: Any = None
+        self.messages: list[Any] = []
+        self.finish_reasons: list[str] = []
+        self.cache_hit = False
+        self.server_address = ""
+        self.more: dict[str, AttributeValue] = {}
+
+    def attributes(self, call: Call, end: End, registry: Registry) -> dict[str, AttributeValue]:
+        """Everything as span attributes, usage and cost included."""
+        found: dict[str, AttributeValue] = dict(self.more)
+        if self.id:
+            found[names.RESPONSE_ID] = self.id
+        if self.model:
+            found[names.RESPONSE_MODEL] = self.model
+        if self.provider:
+            found[names.PROVIDER] = self.provider
+        if self.finish_reasons:
+            found[names.FINISH_REASONS] = tuple(self.finish_reasons)
+        if self.cache_hit:
+            found[names.CACHE_HIT] = True
+        if self.usage is not None:
+            found.update(attributes_of(self.usage))
+            found[names.USAGE_RAW] = as_json(self.usage_raw)
+            if not call.claim(self.usage.input_tokens, self.usage.output_tokens):
+                found[names.UNBILLED] = "an inner call reported the same usage"
+        self._write_messages(found, registry)
+        bill = price(
+            self.usage,
+            model=self.model or call.model,
+            provider=self.provider,
+            server_address=self.server_address,
+            at_ns=call.started_ns,
+            cache_hit=self.cache_hit,
+            estimated=end is not End.COMPLETE and self.usage is not None,
+        )
+        found.update(cost_attributes(bill))
+        if Dialect.LANGFUSE in registry.dialects:
+            found.update(self._langfuse(call, bill))
+        return found
+
+    def _write_messages(self, found: dict[str, AttributeValue], registry: Registry) -> None:
+        if not self.messages:
+            return
+        if Dialect.OTLP in registry.dialects:
+            found[names.OUTPUT_MESSAGES] = as_json(genai_messages(self.messages))
+        if Dialect.LANGFUSE in registry.dialects:
+            found[names.LANGFUSE_OUTPUT] = as_json(
+                self.messages[0] if len(self.messages) == 1 else self.messages
+            )
+
+    def _langfuse(self, call: Call, bill: Cost) -> dict[str, AttributeValue]:
+        """What a Langfuse server should show: our figure, not one it computes from its own table."""
+        found: dict[str, AttributeValue] = {names.LANGFUSE_MODEL: self.model or call.model}
+        if self.usage is not None:
+            found[names.LANGFUSE_USAGE] = as_json(langfuse_usage_details(self.usage))
+        details = {"input": bill.input, "output": bill.output, "total": bill.total}
+        known = {kind: amount for kind, amount in details.items() if amount is not None}
+        if bill.total is not None:
+            found[names.LANGFUSE_COST] = "{" + ",".join(f'"{k}":{_number(v)}' for k, v in known.items()) + "}"
+        if call.first_chunk_ns:
+            first = datetime.fromtimestamp(0, UTC) + timedelta(
+                microseconds=(call.started_ns + call.first_chunk_ns) // 1000
+            )
+            # Langfuse's SDKs send the time as JSON, quotes included, and its server expects it so.
+            found[names.LANGFUSE_FIRST_TOKEN_AT] = as_json(first.isoformat().replace("+00:00", "Z"))
+        return found
+
+
+def cost_attributes(bill: Cost) -> dict[str, AttributeValue]:
+    """The exact amounts as decimal strings, and how we know them."""
+    found: dict[str, AttributeValue] = {names.COST_STATE: bill.state.value}
+    amounts = (
+        (names.COST_TOTAL, bill.total),
+        (names.COST_INPUT, bill.input),
+        (names.COST_OUTPUT, bill.output),
+    )
+    found.update({name: _number(amount) for name, amount in amounts if amount is not None})
+    if bill.table:
+        found[names.COST_TABLE] = bill.table
+    if bill.model:
+        found[names.COST_MODEL] = bill.model
+    if bill.unpriced:
+        found[names.COST_UNPRICED] = tuple(bill.unpriced)
+    if bill.lines:
+        found[names.COST_LINES] = as_json(
+            [[line.kind, line.tokens, _number(line.rate), _number(line.amount)] for line in bill.lines]
+        )
+    return found
+
+
+def _number(amount: Decimal) -> str:
+    return format(amount, "f")
+
+
+class ChatAnswer:
+    """Reads one answer of litellm or OpenAI, whole or in chunks, into `Answered`."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._chunks: list[Any] = []
+        self._whole: Any = None
+        self._kept_chunks: list[Any] | None = None
+
+    @classmethod
+    def whole(cls, answer: Any, registry: Registry) -> ChatAnswer:
+        """The reader of a complete response."""
+        made = cls(registry)
+        made._whole = answer
+        return made
+
+    @classmethod
+    def streamed(cls, stream: Any, registry: Registry) -> ChatAnswer:
+        """The reader of a stream. litellm keeps all chunks, those with usage that it hides from the user too."""
+        made = cls(registry)
+        kept = getattr(stream, "chunks", None)
+        made._kept_chunks = kept if isinstance(kept, list) else None
+        return made
+
+    def add(self, chunk: Any) -> None:
+        """Keep a chunk; it is read when the stream has ended, so that the user does not wait for it now."""
+        self._chunks.append(chunk)
+
+    def attributes(self, call: Call, end: End) -> Mapping[str, AttributeValue]:
+        """The attributes of the ended call."""
+        answered = Answered()
+        if self._whole is not None:
+            _read_whole(answered, self._whole)
+        elif self._chunks or self._kept_chunks:
+            _read_chunks(answered, self._chunks, self._kept_chunks or ())
+        _read_hidden(answered, self._whole if self._whole is not None else _last(self._chunks))
+        return answered.attributes(call, end, self._registry)
+
+
+def _read_whole(answered: Answered, answer: Any) -> None:
+    answered.id, answered.model = _text(answer, "id"), _text(answer, "model")
+    for choice in _get(answer, "choices") or ():
+        message = _get(choice, "message")
+        if message is not None:
+            answered.messages.append(_plain_message(message))
+        elif _get(choice, "text") is not None:
+            answered.messages.append({"role": "assistant", "content": _get(choice, "text")})
+        if _get(choice, "finish_reason"):
+            answered.finish_reasons.append(str(_get(choice, "finish_reason")))
+    _read_usage(answered, _get(answer, "usage"))
+
+
+def _read_chunks(answered: Answered, chunks: list[Any], kept: Any) -> None:
+    text: list[str] = []
+    reasoning: list[str] = []
+    tools: dict[int, dict[str, Any]] = {}
+    for chunk in chunks:
+        answered.id = answered.id or _text(chunk, "id")
+        answered.model = answered.model or _text(chunk, "model")
+        for choice in _get(chunk, "choices") or ():
+            delta = _get(choice, "delta")
+            text.append((_get(delta, "content") if delta is not None else _get(choice, "text")) or "")
+            reasoning.append(_get(delta, "reasoning_content") or "")
+            for piece in _get(delta, "tool_calls") or ():
+                _join_tool_call(tools, piece)
+            if _get(choice, "finish_reason"):
+                answered.finish_reasons.append(str(_get(choice, "finish_reason")))
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(text)}
+    if any(reasoning):
+        message["reasoning_content"] = "".join(reasoning)
+    if tools:
+        message["tool_calls"] = [tools[index] for index in sorted(tools)]
+    answered.messages.append(message)
+    usages = (_get(chunk, "usage") for chunk in (*reversed(kept), *reversed(chunks)))
+    _read_usage(answered, next((usage for usage in usages if usage is not None), None))
+
+
+def _read_usage(answered: Answered, usage: Any) -> None:
+    answered.usage_raw = usage
+    answered.usage = usage_from(usage) if usage is not None else None
+
+
+def _read_hidden(answered: Answered, answer: Any) -> None:
+    """What litellm knows beside the answer (`_hidden_params`)."""
+    hidden = getattr(answer, "_hidden_params", None)
+    if not isinstance(hidden, Mapping):
+        return
+    provider = hidden.get("custom_llm_provider")
+    if provider == "cached_response":
+        answered.cache_hit = True
+    elif isinstance(provider, str):
+        answered.provider = provider
+    # litellm leaves the full price here on a cache hit, so the flag decides (1.83.7 to 1.109.1).
+    answered.cache_hit = answered.cache_hit or bool(hidden.get("cache_hit"))
+    claimed = hidden.get("response_cost")
+    if isinstance(claimed, (int, float)) and not isinstance(claimed, bool):
+        answered.more[names.COST_CLAIMED] = repr(claimed)
+    headers = hidden.get("additional_headers")
+    if isinstance(headers, Mapping):
+        for name in ("llm_provider-request-id", "llm_provider-x-request-id"):
+            if isinstance(headers.get(name), str):
+                answered.more[names.REQUEST_ID] = headers[name]
+
+
+def _join_tool_call(tools: dict[int, dict[str, Any]], piece: Any) -> None:
+    index = _get(piece, "index")
+    call = tools.setdefault(
+        index if isinstance(index, int) else len(tools),
+        {"type": "function", "function": {"name": "", "arguments": ""}},
+    )
+    function = _get(piece, "function")
+    if _get(piece, "id"):
+        call["id"] = _get(piece, "id")
+    call["function"]["name"] += _get(function, "name") or ""
+    call["function"]["arguments"] += _get(function, "arguments") or ""
+
+
+def _plain_message(message: Any) -> dict[str, Any]:
+    kept = ("role", "content", "tool_calls", "function_call", "reasoning_content", "refusal", "audio")
+    found = {name: _get(message, name) for name in kept}
+    return {name: value for name, value in found.items() if value is not None or name in ("role", "content")}
+
+
+def _last(chunks: list[Any]) -> Any:
+    return chunks[-1] if chunks else None
+
+
+def _get(thing: Any, name: str) -> Any:
+    if thing is None:
+        return None
+    return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
+
+
+def _text(thing: Any, name: str) -> str | None:
+    value = _get(thing, name)
+    return value if isinstance(value, str) else None

@@ -1,0 +1,161 @@
+"""What a call to litellm asks for, as span attributes, and whose child it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags, set_span_in_context
+from opentelemetry.util.types import AttributeValue
+
+from everyspan.model.destination import Dialect
+from everyspan.record import names
+from everyspan.record.messages import genai_messages
+from everyspan.record.registry import Registry
+from everyspan.record.text import as_json
+
+_PARAMETERS = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "max_tokens",
+    "max_completion_tokens",
+    "frequency_penalty",
+    "presence_penalty",
+    "stop",
+    "seed",
+    "n",
+    "reasoning_effort",
+    "service_tier",
+)
+_SPEC_NAMES = {
+    "stop": "gen_ai.request.stop_sequences",
+    "n": "gen_ai.request.choice.count",
+    "max_completion_tokens": "gen_ai.request.max_tokens",
+    "service_tier": "openai.request.service_tier",
+}
+# litellm's metadata keys that its own langfuse_otel callback gives a meaning (integrations/langfuse/langfuse_otel.py).
+_PLAIN_METADATA = {
+    "session_id": names.SESSION,
+    "trace_user_id": names.USER,
+    "trace_name": names.LANGFUSE_TRACE_NAME,
+    "trace_release": "langfuse.release",
+    "version": "langfuse.version",
+    "trace_version": "langfuse.version",
+}
+_HIDDEN_METADATA = frozenset(
+    {
+        "litellm_parent_otel_span",
+        "_otel_internal",
+        "previous_models",
+        "tags",
+        "generation_name",
+        *_PLAIN_METADATA,
+    }
+)
+_TRACE_ID, _SPAN_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{16}")
+
+
+class Request(NamedTuple):
+    """A call about to be made."""
+
+    name: str
+    model: str
+    attributes: dict[str, AttributeValue]
+    parent: Context
+
+
+def read_request(
+    operation: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], registry: Registry
+) -> Request:
+    """The request of a litellm function from the arguments that the user passed to it."""
+    model = kwargs.get("model", args[0] if args else "")
+    model = model if isinstance(model, str) else str(model or "")
+    found: dict[str, AttributeValue] = {names.OPERATION: operation, names.REQUEST_MODEL: model}
+    provider = kwargs.get("custom_llm_provider") or (model.partition("/")[0] if "/" in model else "")
+    if provider:
+        found[names.PROVIDER] = str(provider)
+    parameters = {name: kwargs[name] for name in _PARAMETERS if kwargs.get(name) is not None}
+    for name, value in parameters.items():
+        found[_SPEC_NAMES.get(name, f"gen_ai.request.{name}")] = _primitive(value)
+    if kwargs.get("stream"):
+        found[names.STREAM] = True
+    _write_input(found, _prompt(args, kwargs), kwargs, registry)
+    metadata = kwargs.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    if Dialect.LANGFUSE in registry.dialects:
+        found[names.LANGFUSE_TYPE] = "embedding" if operation == "embeddings" else "generation"
+        if parameters:
+            found[names.LANGFUSE_PARAMETERS] = as_json(parameters)
+    _write_metadata(found, metadata, kwargs)
+    name = metadata.get("generation_name") or f"{operation} {model}".strip()
+    return Request(str(name), model, found, _parent(metadata))
+
+
+def _prompt(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    for name in ("messages", "input", "prompt", "query"):
+        if kwargs.get(name) is not None:
+            return kwargs[name]
+    return args[1] if len(args) > 1 else None
+
+
+def _write_input(
+    found: dict[str, AttributeValue], prompt: Any, kwargs: Mapping[str, Any], registry: Registry
+) -> None:
+    tools = kwargs.get("tools")
+    if prompt is not None:
+        if Dialect.OTLP in registry.dialects:
+            found[names.INPUT_MESSAGES] = as_json(genai_messages(prompt))
+        if Dialect.LANGFUSE in registry.dialects:
+            found[names.LANGFUSE_INPUT] = as_json({"messages": prompt, "tools": tools} if tools else prompt)
+    if tools and Dialect.OTLP in registry.dialects:
+        found[names.TOOL_DEFINITIONS] = as_json(tools)
+
+
+def _write_metadata(
+    found: dict[str, AttributeValue], metadata: Mapping[str, Any], kwargs: Mapping[str, Any]
+) -> None:
+    user = kwargs.get("user")
+    if isinstance(user, str) and user:
+        found[names.USER] = user
+    for key, name in _PLAIN_METADATA.items():
+        value = metadata.get(key)
+        if value is not None:
+            found[name] = value if isinstance(value, str) else str(value)
+    tags = metadata.get("tags")
+    if isinstance(tags, (list, tuple)) and tags:
+        found[names.LANGFUSE_TAGS] = tuple(str(tag) for tag in tags)
+    rest = {key: value for key, value in metadata.items() if key not in _HIDDEN_METADATA}
+    if rest:
+        found[names.LANGFUSE_METADATA] = as_json(rest)
+
+
+def _parent(metadata: Mapping[str, Any]) -> Context:
+    """The context whose span is the parent: what the caller names explicitly, else the caller's own.
+
+    litellm's callbacks read `metadata["litellm_parent_otel_span"]` (a span), and its Langfuse callbacks
+    `trace_id` or `existing_trace_id` with `parent_observation_id` (hexadecimal).
+    """
+    current = otel_context.get_current()
+    named = metadata.get("litellm_parent_otel_span")
+    if isinstance(named, Span) and named.get_span_context().is_valid:
+        return set_span_in_context(named, current)
+    trace_id = str(metadata.get("existing_trace_id") or metadata.get("trace_id") or "").replace("-", "")
+    parent_id = str(metadata.get("parent_observation_id") or "")
+    if _TRACE_ID.fullmatch(trace_id) and _SPAN_ID.fullmatch(parent_id):
+        remote = SpanContext(int(trace_id, 16), int(parent_id, 16), is_remote=True, trace_flags=TraceFlags(1))
+        if trace.get_current_span(current).get_span_context().span_id != remote.span_id:
+            return set_span_in_context(NonRecordingSpan(remote), current)
+    return current
+
+
+def _primitive(value: Any) -> AttributeValue:
+    if isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    return as_json(value)

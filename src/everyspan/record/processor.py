@@ -1,0 +1,107 @@
+"""The span processor through which every span of a provider reaches the spool."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+
+from everyspan.model.destination import Destination, Dialect
+from everyspan.record import ambient
+from everyspan.record.registry import Outlet, Registry
+from everyspan.record.shadows import Shadows, is_ours, looks_like_a_model_call
+from everyspan.record.tally import TALLY
+
+CARRIES = "_everyspan_destination_id"
+"""Set on a span processor that writes to one of our logs itself: which destination it serves."""
+
+_ANCESTORS = 10_000
+_LANGFUSE_SCOPE = "langfuse-sdk"
+
+
+class EveryspanProcessor(SpanProcessor):
+    """Writes a START frame when a span begins and a SPAN frame when it ends, before control returns.
+
+    One per provider. Put it first in the provider's chain: a processor that raises stops those behind it
+    (opentelemetry-sdk 1.45.2, `SynchronousMultiSpanProcessor.on_end`).
+    """
+
+    def __init__(self, provider: Any, registry: Registry, shadows: Shadows) -> None:
+        self._provider = provider
+        self._registry = registry
+        self._shadows = shadows
+        self._ancestors: OrderedDict[int, None] = OrderedDict()
+        """Ids of spans with a model call below them: a Langfuse destination wants those too."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Write the span's START frame; never raises."""
+        try:
+            said = ambient.attributes()
+            if said:
+                span.set_attributes(said)
+            self._shadows.began(span)
+            for outlet in self._outlets():
+                if self._wanted(outlet.destination, span):
+                    self._registry.write_start(outlet, span)
+        except Exception as error:  # noqa: BLE001 - the guard of this entry point
+            TALLY.fault("record the start of a span", error)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Write the span's SPAN frame; never raises."""
+        try:
+            self._end(span)
+        except Exception as error:  # noqa: BLE001 - the guard of this entry point
+            TALLY.fault("record a span", error)
+
+    def _end(self, span: ReadableSpan) -> None:
+        mark = self._shadows.mark(span)
+        for outlet in self._outlets():
+            if self._wanted(outlet.destination, span):
+                self._registry.write_span(outlet, span, extra=mark)
+        if not any(hasattr(processor, CARRIES) for processor in chain(self._provider)):
+            self._shadows.ended(span)
+
+    def _outlets(self) -> list[Outlet]:
+        """Those that no other processor of this provider writes to."""
+        carried = {getattr(processor, CARRIES, None) for processor in chain(self._provider)}
+        return [outlet for outlet in self._registry.outlets if outlet.destination.id not in carried]
+
+    def _wanted(self, destination: Destination, span: ReadableSpan) -> bool:
+        """Langfuse makes an observation of every span, so it gets model calls and what stands above them only."""
+        if destination.dialect is not Dialect.LANGFUSE:
+            return True
+        scope = span.instrumentation_scope
+        if scope is not None and scope.name == _LANGFUSE_SCOPE:
+            # A span of Langfuse's SDK belongs to the project of its own key.
+            return (scope.attributes or {}).get("public_key") == destination.account
+        own_id = span.context.span_id if span.context is not None else 0
+        wanted = is_ours(span) or own_id in self._ancestors
+        if not wanted and looks_like_a_model_call(span):
+            wanted = not self._shadows.is_inside(span)
+        if wanted and span.parent is not None:
+            self._ancestors[span.parent.span_id] = None
+            if len(self._ancestors) > _ANCESTORS:
+                self._ancestors.popitem(last=False)
+        return wanted
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Deliver everything that was recorded; True when all of it arrived in time."""
+        return self._registry.flush(timeout_millis / 1_000)
+
+    def shutdown(self) -> None:
+        """Nothing to do: records are on disk, and the log stays open for spans that end later."""
+
+
+def chain(provider: Any) -> tuple[SpanProcessor, ...]:
+    """The processors of a provider, in order; empty when it does not tell (a private name of the SDK)."""
+    return getattr(getattr(provider, "_active_span_processor", None), "_span_processors", ())
+
+
+def attach_first(provider: Any, processor: SpanProcessor) -> None:
+    """Put a processor at the head of a provider's chain; at its end when the SDK's private names have changed."""
+    provider.add_span_processor(processor)
+    order = chain(provider)
+    if isinstance(order, tuple) and order and order[-1] is processor:
+        provider._active_span_processor._span_processors = (processor, *order[:-1])

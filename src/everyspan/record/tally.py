@@ -1,0 +1,38 @@
+"""Numbers about the recording itself, so that a failure of ours is something a user can read."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+_log = logging.getLogger("everyspan")
+
+
+class Tally:
+    """Counts of calls opened and ended, and of our own failures. Safe from any thread: counts may lag, never break."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        """LLM calls whose span was opened."""
+        self.ended: Counter[str] = Counter()
+        """LLM calls whose span ended, by how (`complete`, `cancelled`, ...)."""
+        self.absorbed = 0
+        """Entries into an instrumented library that were a deeper layer of a call already open."""
+        self.unsampled = 0
+        """Calls whose span the user's own sampler declined; they cannot be recorded as spans."""
+        self.faults: Counter[str] = Counter()
+        """Failures inside everyspan, by place and kind of error. The user's call went on in each."""
+
+    def fault(self, place: str, error: BaseException) -> None:
+        """Count a failure of ours; say it once per place and kind of error."""
+        name = f"{place}: {type(error).__name__}"
+        self.faults[name] += 1
+        if self.faults[name] == 1:
+            _log.warning(
+                "everyspan could not %s (%r); the call went on. Counted in everyspan.stats().", place, error
+            )
+            _log.debug("details", exc_info=error)
+
+
+TALLY = Tally()
+"""The tally of this process."""
