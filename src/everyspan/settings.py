@@ -93,6 +93,12 @@ def data_dir(env: Mapping[str, str] | None = None) -> Path:
     return Path(data).expanduser() / "everyspan"
 
 
+def server_keys(env: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """The key pairs that `everyspan serve` accepts: EVERYSPAN_KEYS, `public:secret` with commas between pairs."""
+    env = os.environ if env is None else env
+    return tuple(pair.strip() for pair in env.get("EVERYSPAN_KEYS", "").split(",") if pair.strip())
+
+
 def collector(
     url: str | None = None, *, api_key: str | None = None, environ: Mapping[str, str] | None = None
 ) -> tuple[str, str | None]:
