@@ -14,7 +14,7 @@ from everyspan.collector.mapping import Identity, Origin, span_row
 from everyspan.errors import WireError
 from everyspan.model.ids import Seq, WriterId
 from everyspan.store.rows import Numbers, Sighting, SpanRow
-from everyspan.wire.decode import Piece, identify, pieces
+from everyspan.wire.decode import Piece, pieces
 from everyspan.wire.frame import Kind
 from everyspan.wire.stamp import STAMP, Stamp, parse_stamp
 
@@ -58,7 +58,7 @@ def read(envelope: Envelope, body: bytes, limits: Limits) -> Read:
         if piece.field == RESOURCE_SPANS_FIELD:
             _read_spans(piece, envelope, budget, result)
         elif piece.field == _START_FIELD:
-            _read_start(piece, envelope, result)
+            _read_start(piece, envelope, limits, result)
         elif piece.field == _CONTROL_FIELD:
             _read_control(piece, envelope, result)
     return result
@@ -119,8 +119,8 @@ def _note_refusal(piece: Piece, envelope: Envelope, bad: Bad, result: Read) -> N
     )
 
 
-def _read_start(piece: Piece, envelope: Envelope, result: Read) -> None:
-    stamp = _start_stamp(piece, envelope)
+def _read_start(piece: Piece, envelope: Envelope, limits: Limits, result: Read) -> None:
+    stamp = _start_stamp(piece, envelope, limits)
     if stamp is None:
         result.unreadable += 1
         return
@@ -131,14 +131,16 @@ def _read_start(piece: Piece, envelope: Envelope, result: Read) -> None:
     )
 
 
-def _start_stamp(piece: Piece, envelope: Envelope) -> Stamp | None:
-    try:
-        stamp = identify(piece.payload).stamp
-    except WireError:
-        stamp = None
-    if stamp is None and piece.header is not None and envelope.writer is not None:
-        stamp = Stamp(envelope.writer, piece.header.seq)
-    return stamp if stamp is not None and 0 < stamp.seq <= _LARGEST_SEQ else None
+def _start_stamp(piece: Piece, envelope: Envelope, limits: Limits) -> Stamp | None:
+    for found in cut(piece.payload, Budget(limits)):
+        if isinstance(found, Decoded):
+            identity = _identity(found)
+            if identity.writer is not None and identity.seq is not None:
+                return Stamp(identity.writer, identity.seq)
+    header, writer = piece.header, envelope.writer
+    if header is None or writer is None or not 0 < header.seq <= _LARGEST_SEQ:
+        return None
+    return Stamp(writer, header.seq)
 
 
 def _read_control(piece: Piece, envelope: Envelope, result: Read) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -14,7 +14,7 @@ from everyspan.collector.collector import Collector
 from everyspan.errors import EveryspanError, NotFoundError, SettingsError
 from everyspan.query.completeness import WriterFilter, audit
 from everyspan.query.costs import CostBy, CostFilter, costs
-from everyspan.query.traces import TraceFilter, list_traces, trace
+from everyspan.query.traces import TraceFilter, TraceSpan, list_traces, trace
 from everyspan.store.store import Store
 from everyspan.version import __version__
 from everyspan.web.as_json import as_json
@@ -22,6 +22,10 @@ from everyspan.web.guard import NO_STORE, PROJECT
 
 _BODIES = frozenset({"input", "output", "trace_input", "trace_output", "attributes"})
 _NUMBERS = frozenset({"since_ns", "until_ns", "limit"})
+_QUESTIONS = frozenset({"errors", "bodies"})
+_SHARED = ("project", "service", "since_ns", "until_ns", "model", "user", "session")
+_TRACES = (*_SHARED, "name", "errors", "limit", "before")
+_COSTS = (*_SHARED, "provider")
 _YES, _NO = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
 
 Answerer = Callable[[Request], object]
@@ -48,7 +52,7 @@ class Api:
 
     def health(self, request: Request) -> object:
         """Version, and whether anything waits, failed or was set aside."""
-        _parameters(request, {})
+        _parameters(request, ())
         moved, taken = self._collector.moved, self._collector.taken
         return {
             "status": "ok" if not moved.problem else "degraded",
@@ -67,42 +71,50 @@ class Api:
         }
 
     def traces(self, request: Request) -> object:
-        """`TraceFilter`'s fields as parameters; `next_cursor` of the answer is `before` of the next page."""
-        wanted = TraceFilter(
-            **_parameters(request, TraceFilter.__dataclass_fields__), project=_project(request)
-        )
-        return list_traces(self._store, wanted)
+        """Filters as `TraceFilter` has them, `errors` for traces with one; `next_cursor` is the next `before`."""
+        said = _parameters(request, _TRACES)
+        said["with_errors"] = said.pop("errors", False)
+        return list_traces(self._store, TraceFilter(**_within_project(said, request)))
 
     def trace(self, request: Request) -> object:
         """A whole trace as a tree; with `bodies=no` without inputs, outputs and attributes."""
-        bodies = _yes_or_no(_parameters(request, {"bodies": None}).get("bodies", "yes"), "bodies")
-        found = trace(self._store, request.path_params["trace_id"], project=_project(request) or None)
-        return as_json(found, without=frozenset() if bodies else _BODIES)
+        said = _within_project(_parameters(request, ("bodies", "project")), request)
+        without = frozenset() if said.get("bodies", True) else _BODIES
+        found = trace(self._store, request.path_params["trace_id"], project=said.get("project"))
+        return {
+            "summary": as_json(found.summary),
+            **({} if without else {"input": found.input, "output": found.output}),
+            "spans": [_span(each, without) for each in found.spans],
+        }
 
     def span(self, request: Request) -> object:
         """One span of a trace, by its key, with everything that is known of it."""
-        _parameters(request, {})
-        found = trace(self._store, request.path_params["trace_id"], project=_project(request) or None)
+        said = _within_project(_parameters(request, ("project",)), request)
+        found = trace(self._store, request.path_params["trace_id"], project=said.get("project"))
         for each in found.spans:
             if each.row.key == request.path_params["key"]:
-                return each.row
+                return _span(each, frozenset())
         raise NotFoundError(f"trace {found.summary.trace_id} has no span {request.path_params['key']}")
 
     def costs(self, request: Request) -> object:
-        """Calls and money by `by`, one of `CostBy`; `CostFilter`'s fields narrow it."""
-        said = _parameters(request, {"by": None, **CostFilter.__dataclass_fields__})
+        """Calls and money by `by`, one of `CostBy`; the fields of `CostFilter` narrow it."""
+        said = _parameters(request, ("by", *_COSTS))
         by = said.pop("by", CostBy.MODEL.value)
         if by not in [each.value for each in CostBy]:
             raise SettingsError(f"by is {by!r}; it takes one of: {', '.join(each.value for each in CostBy)}")
-        return costs(self._store, by=CostBy(by), wanted=CostFilter(**said, project=_project(request)))
+        return costs(self._store, by=CostBy(by), wanted=CostFilter(**_within_project(said, request)))
 
     def completeness(self, request: Request) -> object:
         """The audit, with its verdict in one word and in one sentence; `service` and `writer` narrow it."""
-        wanted = WriterFilter(
-            **_parameters(request, WriterFilter.__dataclass_fields__), project=_project(request)
-        )
-        found = audit(self._store, wanted, inbox_pending=self._collector.pending)
+        said = _within_project(_parameters(request, ("service", "writer", "project")), request)
+        found = audit(self._store, WriterFilter(**said), inbox_pending=self._collector.pending)
         return {**as_json(found), "sentence": found.sentence}
+
+
+def _span(span: TraceSpan, without: frozenset[str]) -> dict[str, Any]:
+    # Flat: where a span stands in the tree is one more fact about it.
+    row: dict[str, Any] = as_json(span.row, without=without)
+    return {**row, "depth": span.depth, "parent_missing": span.parent_missing}
 
 
 def _endpoint(answer: Answerer) -> Callable[[Request], Response]:
@@ -134,24 +146,26 @@ def error_response(why: str, *, status: int) -> Response:
     return json_response({"message": why, "error": why}, status=status)
 
 
-def _project(request: Request) -> str:
-    project = request.scope.get(PROJECT, "")
-    return str(project)
+def _within_project(said: dict[str, Any], request: Request) -> dict[str, Any]:
+    """`said` held to the key's project. Only without keys may a request name one: there is nothing to protect."""
+    own = request.scope.get(PROJECT, "")
+    if own and said.get("project", own) != own:
+        raise NotFoundError(f"this key opens project {own!r}, not {said['project']!r}")
+    return {**said, "project": own} if own else said
 
 
-def _parameters(request: Request, allowed: Mapping[str, object]) -> dict[str, Any]:
-    """The query's parameters with numbers as numbers. An unknown one is an error: a typo must not widen a query."""
-    names = [name for name in allowed if name != "project"]
+def _parameters(request: Request, allowed: Sequence[str]) -> dict[str, Any]:
+    """The query's parameters as what they mean. An unknown one is an error: a typo must not widen a query."""
     said: dict[str, Any] = {}
     for name, value in request.query_params.items():
-        if name not in names:
-            raise SettingsError(f"{name!r} is no parameter here; known: {', '.join(names) or 'none'}")
+        if name not in allowed:
+            raise SettingsError(f"{name[:40]!r} is no parameter here; known: {', '.join(allowed) or 'none'}")
         if value == "":
             continue
         if name in _NUMBERS:
             said[name] = _whole_number(value, name)
         else:
-            said[name] = _yes_or_no(value, name) if name == "with_errors" else value
+            said[name] = _yes_or_no(value, name) if name in _QUESTIONS else value
     return said
 
 

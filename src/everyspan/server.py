@@ -1,0 +1,237 @@
+"""The server: wires inbox, store, collector and web to one port, and decides nothing."""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+
+from everyspan.collector.collector import Collector
+from everyspan.collector.keys import Keys
+from everyspan.collector.limits import Limits
+from everyspan.collector.otlp_http import METRICS_PATHS, TRACES_PATHS
+from everyspan.errors import SettingsError, StoreError
+from everyspan.settings import DEFAULT_PORT
+from everyspan.store.store import Store, open_store
+from everyspan.web import langfuse, pages
+from everyspan.web.api import Api
+from everyspan.web.guard import App, Guard, Receive, Scope, Send
+
+DEFAULT_HOST = "127.0.0.1"
+_OTLP_PATHS = frozenset((*TRACES_PATHS, *METRICS_PATHS))
+_SHUTDOWN_S = 10
+
+
+def serve(
+    *,
+    data_dir: Path,
+    host: str = DEFAULT_HOST,
+    port: int = DEFAULT_PORT,
+    keys: Sequence[str] = (),
+    ready: Callable[[str], None] = lambda url: None,
+) -> None:
+    """Run until SIGTERM or SIGINT; then finish the requests under way and return. For the main thread.
+
+    What was answered with 200 is on disk and in the store after this returns, or in the inbox for the next start.
+
+    Args:
+        port: 0 for a free one.
+        keys: `public:secret` pairs; see `Keys`.
+        ready: called once with the URL, when requests are answered.
+
+    Raises:
+        SettingsError: the address cannot be bound, is open to others without a key, or a key is malformed.
+        StoreError: the data directory is in use by another server, or cannot be used.
+    """
+    with _opened(Options(data_dir=data_dir, host=host, port=port, keys=tuple(keys))) as server:
+        server.run(ready)
+
+
+@contextmanager
+def running(
+    data_dir: Path, *, keys: Sequence[str] = (), port: int = 0, limits: Limits | None = None
+) -> Iterator[Server]:
+    """A server in a thread of this process, for tests and notebooks; answers requests inside the block.
+
+    Raises:
+        SettingsError, StoreError: as for `serve`.
+    """
+    options = Options(data_dir=data_dir, host=DEFAULT_HOST, port=port, keys=tuple(keys), limits=limits)
+    with _opened(options) as server:
+        up = threading.Event()
+        thread = threading.Thread(target=server.run, args=(lambda url: up.set(),), name="everyspan-server")
+        thread.start()
+        try:
+            while not up.wait(0.05):
+                if not thread.is_alive():
+                    raise StoreError(f"the server at {server.url} ended before it answered anything")
+            yield server
+        finally:
+            server.stop()
+            thread.join()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Everything a server is told."""
+
+    data_dir: Path
+    host: str = DEFAULT_HOST
+    port: int = DEFAULT_PORT
+    keys: tuple[str, ...] = ()
+    limits: Limits | None = None
+
+
+class Server:
+    """An opened server; `run` answers requests until `stop`."""
+
+    def __init__(self, app: App, sock: socket.socket, *, store: Store, collector: Collector) -> None:
+        self.store = store
+        self.collector = collector
+        host, port = sock.getsockname()[:2]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        """Where it listens."""
+        self._sock = sock
+        config = uvicorn.Config(
+            app,
+            access_log=False,
+            lifespan="off",
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=_SHUTDOWN_S,
+            ws="none",
+        )
+        self._uvicorn = _Uvicorn(config)
+
+    def run(self, ready: Callable[[str], None] = lambda url: None) -> None:
+        """Answer requests until `stop`, or SIGTERM or SIGINT when this is the main thread."""
+        self._uvicorn.ready = lambda: ready(self.url)
+        with _signals(self.stop):
+            self._uvicorn.run(sockets=[self._sock])
+
+    def stop(self) -> None:
+        """Take no more requests; `run` returns when those under way are answered. A second call does not wait."""
+        self._uvicorn.force_exit = self._uvicorn.should_exit
+        self._uvicorn.should_exit = True
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its signal handling, which ends by killing the process before our files are closed."""
+
+    ready: Callable[[], None]
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready()
+
+
+@contextmanager
+def _opened(options: Options) -> Iterator[Server]:
+    """Everything in order, and given up in the reverse order whatever happens."""
+    keys = Keys(options.keys)
+    if not keys and not _is_loopback(options.host):
+        raise SettingsError(
+            f"{options.host} can be reached from other machines and the server has no key; "
+            "give one with --key public:secret (or EVERYSPAN_KEYS), or bind 127.0.0.1"
+        )
+    with ExitStack() as opened:
+        opened.enter_context(_locked(options.data_dir))
+        sock = opened.enter_context(_bound(options.host, options.port))
+        store = open_store(options.data_dir / "spans.db")
+        opened.callback(store.close)
+        collector = Collector(options.data_dir / "inbox", store, keys, options.limits)
+        opened.callback(collector.close)
+        routes = [*Api(store, collector).routes(), *langfuse.routes(), *pages.routes()]
+        guard = Guard(Starlette(routes=routes), keys, host=options.host)
+        yield Server(_by_path(collector.door, guard), sock, store=store, collector=collector)
+
+
+def _by_path(door: App, guard: App) -> App:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await (door if scope["path"] in _OTLP_PATHS else guard)(scope, receive, send)
+
+    return app
+
+
+@contextmanager
+def _locked(data_dir: Path) -> Iterator[None]:
+    """Hold the directory: two servers would move each other's inbox."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(data_dir / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as unusable:
+        raise StoreError(f"the data directory {data_dir} cannot be used: {unusable}") from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            raise StoreError(
+                f"{data_dir} is in use by the server with process id {pid}; "
+                "stop it, or choose another directory with --data-dir"
+            ) from None
+        os.truncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+    except OSError as unknown:
+        raise SettingsError(f"cannot listen on {host}: {unknown}") from None
+    with sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(address)
+        except OSError as taken:
+            raise SettingsError(f"cannot listen on {host}, port {port}: {taken.strerror}") from None
+        yield sock
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False  # a name: nobody knows what it will mean tomorrow
+
+
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and SIGINT mean `stop`, in the main thread; elsewhere Python has no say in signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        stop()
+
+    before = {each: signal.signal(each, handler) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
