@@ -11,6 +11,7 @@ import errno
 import http.client
 import io
 import os
+import re
 import select
 import socket
 import ssl
@@ -22,6 +23,8 @@ from everyspan.sender.outcome import Answer
 
 _LONGEST_ANSWER_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 16
+
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d")
 
 T = TypeVar("T")
 
@@ -156,16 +159,22 @@ class _Received:
 
 def _parsed(data: bytearray, *, ended: bool) -> Answer | None:
     """The answer in `data`; None while it is not all there. Answers are short: parsing again is cheap."""
-    if b"\r\n\r\n" not in data and b"\n\n" not in data:
+    start = 0
+    while _INTERIM.match(data, start):  # `100 Continue` and `103 Early Hints` come before the answer itself
+        end_of_head = data.find(b"\r\n\r\n", start)
+        if end_of_head < 0:
+            return None
+        start = end_of_head + 4
+    if b"\r\n\r\n" not in data[start:] and b"\n\n" not in data[start:]:
         return None
-    response = http.client.HTTPResponse(_Received(data), method="POST")  # type: ignore[arg-type]
+    response = http.client.HTTPResponse(_Received(data[start:]), method="POST")  # type: ignore[arg-type]
     try:
         response.begin()
         if response.length is None and not response.chunked and not ended:
             return None  # the end of the connection is the end of the body
         body = response.read()
     except (http.client.IncompleteRead, http.client.RemoteDisconnected):
-        return None  # also after an interim `100 Continue`
+        return None
     headers = {name.lower(): value for name, value in response.getheaders()}
     if response.will_close:
         headers["connection"] = "close"
