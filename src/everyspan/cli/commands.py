@@ -21,13 +21,16 @@ INTERRUPTED = 130
 COMMANDS = {
     "run": ("running", "Run a script or module, unedited, with everyspan recording its LLM calls."),
     "serve": ("serving", "Run the collector: spans in, traces, costs and the audit out."),
-    "demo": ("demo", "The report's script without and with everyspan, against a local provider."),
+    "demo": (
+        "demo",
+        "Run the report's program without and with everyspan, and compare both with the provider's books.",
+    ),
     "traces": ("looking", "List traces, newest first."),
-    "trace": ("looking", "Show one trace as a tree."),
+    "trace": ("looking", "Show one trace as a tree, with tokens, cost and how each call ended."),
     "cost": ("looking", "Add up what calls cost, by model, day, user, ..."),
     "audit": ("looking", "Is every span here? Answered by writer and number."),
     "spool": ("delivery", "Show what waits on this machine, and for where."),
-    "drain": ("delivery", "Deliver what waits on this machine, and say what became of it."),
+    "drain": ("delivery", "Deliver what dead processes left in the spool, and say what became of it."),
     "version": ("running", "Print the version."),
 }
 """Each command: the module of `everyspan.cli` that holds a click command of that name, and one line of help."""

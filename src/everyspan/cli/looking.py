@@ -78,7 +78,7 @@ def _cost(counted: Answer) -> str:
 @click.option("--text", is_flag=True, help="Show the first lines of what went in and came out.")
 @asking
 def trace(*, trace_id: str, project: str | None, text: bool, collector: Collector, as_json: bool) -> None:
-    """Show one trace as a tree: each call under its parent, with tokens, cost and how it ended."""
+    """Show one trace as a tree, with tokens, cost and how each call ended."""
     answer = collector.ask("traces", trace_id, project=project)
     if as_json:
         return _print(answer)
@@ -97,7 +97,10 @@ def trace(*, trace_id: str, project: str | None, text: bool, collector: Collecto
 )
 @asking
 def cost(*, by: str, collector: Collector, as_json: bool) -> None:
-    """Add up what calls cost. Exact; each call counts once, and what has no price is said."""
+    """Add up what calls cost, by model, day, user, ...
+
+    Exact: each call counts once, and what has no price is said.
+    """
     answer = collector.ask("costs", by=by)
     if as_json:
         return _print(answer)

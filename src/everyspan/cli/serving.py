@@ -1,0 +1,54 @@
+"""`everyspan serve`: the collector in the foreground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from everyspan.settings import DEFAULT_PORT, data_dir, server_keys
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: a free one."
+)
+@click.option(
+    "--data-dir",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Store and inbox. Default: EVERYSPAN_DATA_DIR, else the user's data directory.",
+)
+@click.option(
+    "--key",
+    "keys",
+    metavar="PUBLIC:SECRET",
+    multiple=True,
+    help="A key pair to let in, once for each project. Default: EVERYSPAN_KEYS, else no key is asked for.",
+)
+def serve(*, host: str, port: int, directory: Path | None, keys: tuple[str, ...]) -> None:
+    """Run the collector: spans in, traces, costs and the audit out. Ctrl-C or SIGTERM stops it.
+
+    A key on the command line can be read by every user of this machine; EVERYSPAN_KEYS can not.
+    """
+    from everyspan.server import serve as run
+
+    root = directory or data_dir()
+    pairs = keys or server_keys()
+
+    def say_ready(url: str) -> None:
+        click.echo(f"everyspan serves {url}")
+        click.echo(f"  spans go to    {url}/v1/traces  (EVERYSPAN_ENDPOINT={url})")
+        click.echo(f"  data is in     {root}")
+        click.echo(f"  who may        {_who_may(pairs)}")
+        click.echo("  to stop        Ctrl-C; nothing acknowledged is lost")
+
+    run(data_dir=root, host=host, port=port, keys=pairs, ready=say_ready)
+    click.echo("everyspan stopped; everything acknowledged is stored")
+
+
+def _who_may(pairs: tuple[str, ...]) -> str:
+    if not pairs:
+        return "everybody on this machine, without a key"
+    return f"whoever has the key of {', '.join(pair.partition(':')[0] for pair in pairs)}"
