@@ -160,9 +160,8 @@ def _prices(model: Any) -> list[Json]:
 
 
 def _variants(model: Any) -> list[Json]:
-    """`[context, when, prices]`; a variant without any price would change nothing and is left out."""
-    entries = [[dict(v.when), _when(v.constraint), _rates(v.prices)] for v in model.price_variants or ()]
-    return [entry for entry in entries if entry[-1]]
+    """`[context, when, prices]`; one without prices says that the variant exists and costs what the standard does."""
+    return [[dict(v.when), _when(v.constraint), _rates(v.prices)] for v in model.price_variants or ()]
 
 
 def _when(constraint: Any) -> Json:
