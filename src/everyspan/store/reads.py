@@ -71,11 +71,13 @@ class TraceFilter:
             return None
         start, _, rest = self.before.partition(".")
         trace_id, separator, project = rest.partition(".")
-        if not separator or not (start.isascii() and start.isdigit() and len(start) < 19):
+        # 19 digits hold any time in nanoseconds that a 64-bit column can; more would not.
+        whole = start.isascii() and start.isdigit() and len(start) <= 19
+        if not whole or not separator:
             raise SettingsError(
                 f"{self.before[:80]!r} is no cursor; pass on the one that came with the last page"
             )
-        return int(start), project, trace_id
+        return min(int(start), (1 << 63) - 1), project, trace_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

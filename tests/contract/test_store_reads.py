@@ -1,0 +1,246 @@
+"""What was put in comes out again, found by every filter that names it and by no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from everyspan.model.money import CostState
+from everyspan.model.usage import Usage
+from everyspan.store.reads import CostBy, CostFilter, TraceFilter, Unnumbered, WriterFilter
+from everyspan.store.store import Store
+from tests.store_rows import (
+    DAY_NS,
+    NOON_NS,
+    WRITER,
+    call,
+    exact_sum,
+    numbers,
+    sighting,
+    span,
+    span_id,
+    stamped,
+    trace_id,
+)
+
+any_text = st.text(st.characters() | st.characters(categories=["Cs"]), max_size=40)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=any_text, attributes=any_text, short=st.text(max_size=20), tokens=st.none() | st.integers(0, 10**9))
+def test_a_span_comes_back_as_it_was_put_in(
+    fresh_store: Callable[[], Store], body: str, attributes: str, short: str, tokens: int | None
+) -> None:
+    row = stamped(
+        1,
+        7,
+        **{name: body for name in ("input", "output", "trace_input", "trace_output", "cost_note", "status_message")},
+        **{name: short for name in ("name", "service", "scope", "model", "user", "session", "environment")},
+        attributes=attributes,
+        tags=(short, "b"),
+        first_token_ns=5,
+        usage=Usage(input_tokens=tokens, web_searches=3, batch=True, service_tier="flex"),
+        cost=Decimal("0.100"),
+        cost_state=CostState.PARTIAL,
+    )
+    store = fresh_store()
+
+    store.insert([row])
+
+    found = store.read_trace(trace_id(1), project="default")
+    assert found is not None
+    assert found[1] == [row]
+
+
+def test_text_that_is_not_unicode_is_repaired_and_blocks_nothing(store: Store) -> None:
+    done = store.insert([span(1, name="half \ud83d", tags=("\udc00",)), span(2)])
+
+    (second, first) = store.list_traces(TraceFilter())
+    assert (done.new, done.refused) == (2, ())
+    assert first.name.startswith("half \ufffd")
+    assert second.name == "span 2"
+
+
+FITTING = stamped(1, 2, name="checkout", service="shop", user="ann", session="s1", status="error")
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        TraceFilter(project="default"),
+        TraceFilter(service="shop"),
+        TraceFilter(name="checkout"),
+        TraceFilter(model="gpt-5"),
+        TraceFilter(user="ann"),
+        TraceFilter(session="s1"),
+        TraceFilter(with_errors=True),
+        TraceFilter(since_ns=FITTING.start_ns, until_ns=FITTING.start_ns + 1),
+        TraceFilter(project="default", service="shop", model="gpt-5", user="ann", with_errors=True),
+    ],
+    ids=str,
+)
+def test_each_filter_finds_the_one_trace_that_fits(store: Store, wanted: TraceFilter) -> None:
+    store.insert([FITTING, *(span(number, project="other", name=f"n{number}") for number in range(2, 9))])
+
+    found = store.list_traces(wanted)
+
+    assert [summary.trace_id for summary in found] == [trace_id(1)]
+
+
+def test_a_trace_is_found_by_the_model_and_service_of_any_of_its_spans(store: Store) -> None:
+    child = call(2, trace_id=trace_id(1), parent_id=span_id(1), model="rare", service="backend")
+    store.insert([call(1, model="common", service="frontend"), child])
+
+    by_model = store.list_traces(TraceFilter(model="rare"))
+    by_service = store.list_traces(TraceFilter(service="backend"))
+
+    assert [one.models for one in by_model] == [("common", "rare")]
+    assert [one.services for one in by_service] == [("backend", "frontend")]
+
+
+def test_the_value_of_the_later_start_wins_although_children_arrive_first(store: Store) -> None:
+    root = span(1, user="root", session="kept", name="the root", tags=("b",), environment="first")
+    early = span(2, trace_id=trace_id(1), parent_id=span_id(1), user="early", start_ns=root.start_ns + 1)
+    late = replace(early, key="h:late", user="late", start_ns=root.start_ns + 2, tags=("a",), environment="x")
+
+    for row in (late, early, root):
+        store.insert([row])
+
+    (summary,) = store.list_traces(TraceFilter())
+    assert (summary.name, summary.user, summary.session) == ("the root", "late", "kept")
+    assert (summary.tags, summary.environment) == (("a", "b"), "first")
+
+
+def test_a_trace_without_its_root_is_called_after_its_earliest_span_until_the_root_comes(store: Store) -> None:
+    children = [span(n, trace_id=trace_id(1), parent_id=span_id(1)) for n in (3, 2)]
+    store.insert(children)
+    (before,) = store.list_traces(TraceFilter())
+
+    store.insert([span(1, name="root")])
+
+    (after,) = store.list_traces(TraceFilter(name="root"))
+    assert (before.name, after.name, after.spans) == ("span 2", "root", 3)
+    assert store.list_traces(TraceFilter(name="span 2")) == []
+
+
+def test_calls_without_a_price_are_counted_and_are_not_zero_dollars(store: Store) -> None:
+    store.insert([call(1, None, model="new"), call(2, "0"), call(3, None), call(4, "9", unbilled="a copy")])
+
+    priced, unpriced = store.cost_groups(CostBy.MODEL, CostFilter())
+
+    assert (priced.value, priced.calls, priced.cost, priced.unbilled) == ("gpt-5", 2, Decimal(0), 1)
+    assert priced.states == {CostState.COMPUTED: 1, CostState.UNPRICED: 1}
+    assert (unpriced.value, unpriced.calls, unpriced.cost) == ("new", 1, None)
+    assert store.list_traces(TraceFilter(model="new"))[0].cost is None
+
+
+@pytest.mark.parametrize("by", list(CostBy))
+def test_costs_can_be_grouped_by_everything_they_promise(store: Store, by: CostBy) -> None:
+    store.insert([call(1, service="shop", user="ann", session="s1"), call(2, None, service="shop")])
+
+    groups = store.cost_groups(by, CostFilter())
+
+    values = {
+        CostBy.DAY: ["2024-10-04"],
+        CostBy.PROJECT: ["default"],
+        CostBy.SERVICE: ["shop"],
+        CostBy.MODEL: ["gpt-5"],
+        CostBy.PROVIDER: ["openai"],
+        CostBy.USER: ["", "ann"],
+        CostBy.SESSION: ["", "s1"],
+        CostBy.STATE: ["computed", "unpriced"],
+    }
+    assert [group.value for group in groups] == values[by]
+    assert sum(group.calls for group in groups) == 2
+
+
+times = st.integers(NOON_NS - 3 * DAY_NS, NOON_NS + 3 * DAY_NS) | st.integers(-3, 3).map(
+    lambda day: NOON_NS + DAY_NS // 2 + day * DAY_NS
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(since=st.none() | times, until=st.none() | times)
+def test_a_cost_report_covers_its_period_to_the_nanosecond(
+    fresh_store: Callable[[], Store], since: int | None, until: int | None
+) -> None:
+    edges = [edge + delta for edge in (since, until) if edge is not None for delta in (-1, 0, 1)]
+    starts = [*edges, *(NOON_NS + day * DAY_NS for day in range(-4, 5))]
+    rows = [call(n, f"0.{n + 1}", start_ns=start, end_ns=start) for n, start in enumerate(starts)]
+    store = fresh_store()
+    store.insert(rows)
+
+    groups = store.cost_groups(CostBy.DAY, CostFilter(since_ns=since, until_ns=until))
+
+    inside = [
+        row.cost
+        for row in rows
+        if row.cost is not None
+        and (since is None or row.start_ns >= since)
+        and (until is None or row.start_ns < until)
+    ]
+    assert sum(group.calls for group in groups) == len(inside)
+    assert exact_sum(group.cost for group in groups if group.cost is not None) == exact_sum(inside)
+
+
+@pytest.mark.parametrize(
+    ("impossible", "why"),
+    [
+        (stamped(1, 2, start_ns=-1), "time"),
+        (stamped(1, 2, end_ns=1 << 63), "time"),
+        (stamped(1, 2, cost="NaN"), "cost"),
+        (stamped(1, 2, cost="1E-31"), "cost"),
+        (stamped(1, 2, cost="1E+400"), "cost"),
+        (stamped(1, 2, usage=Usage(input_tokens=1 << 62)), "token"),
+    ],
+)
+def test_an_impossible_span_is_refused_alone_and_stands_in_the_audit_as_dropped(
+    store: Store, impossible: object, why: str
+) -> None:
+    assert hasattr(impossible, "key")
+    good = stamped(2, 4, trace_id=trace_id(2))
+
+    done = store.insert([impossible, good])  # type: ignore[list-item]
+
+    (writer,) = store.writers(WriterFilter())
+    assert (done.new, [refused.key for refused in done.refused]) == (1, [impossible.key])
+    assert [(drop.first, drop.last) for drop in writer.dropped] == [(2, 2)]
+    assert why in writer.dropped[0].reason
+    assert writer.received == ((4, 4),)
+
+
+def test_a_writer_without_gaps_is_one_range_and_the_last_word_about_it_is_kept(store: Store) -> None:
+    for seq in (5, 1, 3):
+        store.insert([], [numbers(seq)], [sighting(seq, seen_ns=NOON_NS + seq, about=f'{{"pid": {seq}}}')])
+    store.insert([stamped(1, 2), stamped(2, 6), stamped(3, 4, service="shop")], [], [sighting(2, seen_ns=1)])
+
+    (writer,) = store.writers(WriterFilter(service="shop", writer=WRITER))
+
+    assert (writer.received, writer.begun, writer.spans, writer.spooled_to) == (((1, 6),), 3, 3, 5)
+    assert (writer.about, writer.closed) == ('{"pid": 5}', False)
+    assert writer.seen_ns == stamped(1, 2).received_ns
+    assert store.writers(WriterFilter(service="web")) == []
+
+
+def test_an_interrupted_span_counts_as_begun_whether_its_begin_arrived_or_not(store: Store) -> None:
+    known, unknown = stamped(1, 1, end="interrupted"), stamped(2, 2, end="interrupted")
+
+    store.insert([known, unknown], [numbers(1)])
+    store.insert([], [numbers(1)])
+
+    (writer,) = store.writers(WriterFilter())
+    assert (writer.begun, writer.spans, writer.interrupted) == (2, 2, 2)
+
+
+def test_spans_without_a_stamp_are_counted_by_service(store: Store) -> None:
+    store.insert([span(1, service="a"), span(2, service="a", end="interrupted"), span(3, service="b"), stamped(4, 2)])
+
+    assert store.unnumbered(WriterFilter()) == [
+        Unnumbered(project="default", service="a", spans=2, interrupted=1),
+        Unnumbered(project="default", service="b", spans=1),
+    ]

@@ -1,0 +1,126 @@
+"""What is particular to the store in one SQLite file: whose file it is, which version, and a disk that is full."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from everyspan.errors import StoreError
+from everyspan.store.reads import TraceFilter, WriterFilter
+from everyspan.store.store import open_store
+from tests.store_rows import everything, stamped
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the file will be."""
+    return tmp_path / "data" / "spans.db"
+
+
+def test_nobody_else_may_read_the_file_and_its_side_files(path: Path) -> None:
+    with closing(open_store(path)) as store:
+        store.insert([stamped(1, 2)])
+
+        modes = {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+
+    assert modes == {0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_store_is_the_same_after_closing_and_opening(path: Path) -> None:
+    with closing(open_store(path)) as store:
+        store.insert([stamped(1, 2), stamped(2, 9)])
+        before = everything(store)
+
+    with closing(open_store(f"sqlite:///{path}")) as store:
+        assert everything(store) == before
+
+
+def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(path: Path) -> None:
+    open_store(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 9999")
+    before = path.read_bytes()
+
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match="schema 9999.*newer version"):
+            open_store(path, read_only=read_only)
+
+    assert path.read_bytes() == before
+
+
+def test_the_database_of_another_program_is_refused_and_left_as_it_is(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE invoices (id)")
+    before = path.read_bytes()
+
+    with pytest.raises(StoreError, match="not a store of everyspan"):
+        open_store(path)
+
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("a diary, longer than the header of a database would be\n" * 40)
+    before = path.read_bytes()
+
+    with pytest.raises(StoreError, match="not a database"):
+        open_store(path)
+
+    assert path.read_bytes() == before
+
+
+def test_opening_to_read_creates_nothing(path: Path) -> None:
+    with pytest.raises(StoreError, match="no store at"):
+        open_store(path, read_only=True)
+
+    assert not path.parent.exists()
+
+
+def test_a_store_opened_to_read_can_not_be_written(path: Path) -> None:
+    open_store(path).close()
+
+    with closing(open_store(path, read_only=True)) as store, pytest.raises(StoreError, match="reading only"):
+        store.insert([stamped(1, 2)])
+
+
+@contextmanager
+def no_file_longer_than(size_bytes: int) -> Iterator[None]:
+    """The kernel refuses to let any file of this process grow further, as it does when a disk is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_batch_that_does_not_fit_on_the_disk_is_not_kept_in_part_and_fits_when_there_is_room_again(
+    path: Path,
+) -> None:
+    large = [stamped(number, 2 * number, name="x" * 100_000) for number in range(2, 12)]
+    with closing(open_store(path)) as store:
+        store.insert([stamped(1, 2)])
+        before = everything(store)
+        room = path.with_name("spans.db-wal").stat().st_size + 300_000
+
+        with no_file_longer_than(room), pytest.raises(StoreError, match="could not write"):
+            store.insert(large)
+        after = everything(store)
+        done = store.insert(large)
+
+        assert after == before
+        assert done.new == 10
+        assert len(store.list_traces(TraceFilter())) == 11
+        assert store.writers(WriterFilter())[0].spans == 11
