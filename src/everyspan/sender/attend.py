@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
 import select
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from opentelemetry import context
 
 from everyspan.sender.lane import Lane
+from everyspan.spool.steady_write import SteadyWrite
 
 # The keys by which instrumentations agree to stay out: the API's, and the bare word that contributed ones also set.
 _SUPPRESSED = (
@@ -19,22 +19,20 @@ _SUPPRESSED = (
     "suppress_instrumentation",
 )
 
-# write(2) that keeps the GIL: `os.write` gives it away, and getting it back beside a busy thread takes milliseconds
-# of the user's call.
-_write = ctypes.PyDLL(None).write
-_write.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t]
-_write.restype = ctypes.c_ssize_t
-
 
 class Bell:
     """Wakes a thread that polls: `ring` from any thread or signal handler, `fd` becomes readable, `answer` clears."""
 
     def __init__(self) -> None:
         self.fd, self._ringing_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._write = SteadyWrite()  # the ring is part of the user's call
 
     def ring(self) -> None:
-        """Wake the thread. A full pipe is as good as a ring: the thread has not looked yet."""
-        _write(self._ringing_fd, b"\0", 1)
+        """Wake the thread; nothing happens when there is none any more."""
+        try:
+            self._write(self._ringing_fd, b"\0")
+        except OSError:
+            return  # full: that rings as well; or closed: there is nobody left to wake
 
     def answer(self) -> None:
         """Take note of all rings so far."""

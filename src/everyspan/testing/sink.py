@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 import threading
@@ -49,8 +50,8 @@ class _Plan:
     cut: bool = False
     """Close the connection instead of answering."""
     read: bool = True
-    wait: bool = False
-    """Say nothing until the sink closes."""
+    silent_s: float = 0.0
+    """Say nothing for so long, or until the sink closes."""
 
 
 class Sink:
@@ -165,7 +166,11 @@ class Sink:
 
     def hang(self, *, times: int = 1) -> None:
         """Read the request and say nothing until the sink closes."""
-        self._plan(_Plan(wait=True), times)
+        self._plan(_Plan(cut=True, silent_s=math.inf), times)
+
+    def delay(self, seconds: float, *, times: int = 1) -> None:
+        """Accept the spans at once and answer 200 only after `seconds`."""
+        self._plan(_Plan(keep=True, silent_s=seconds), times)
 
     def drop(self, *, times: int = 1, after_reading: bool = True) -> None:
         """Close the connection, without an answer and without accepting anything."""
@@ -199,7 +204,7 @@ class Sink:
         with self._changed:
             if plan.keep and self._refuses is not None and any(map(self._refuses[0], spans)):
                 plan = _Plan(self._refuses[1], b"malformed span", {"Content-Type": "text/plain"})
-            status = 0 if plan.cut or plan.wait else plan.status
+            status = 0 if plan.cut else plan.status
             self._requests.append(SinkRequest(path, headers, body, spans, status))
             if plan.keep:
                 self._spans.extend(spans)
@@ -272,9 +277,9 @@ class _Handler(BaseHTTPRequestHandler):
             body = zlib.decompress(body, 31)
         headers = {name.lower(): value for name, value in self.headers.items()}
         plan = self.server.sink._record(self.path, headers, body, plan)
-        if plan.wait:
-            self.server.stopped.wait()
-        if plan.wait or plan.cut:
+        if plan.silent_s:
+            self.server.stopped.wait(None if math.isinf(plan.silent_s) else plan.silent_s)
+        if plan.cut:
             self._cut()
             return
         self.send_response(plan.status)
