@@ -97,7 +97,9 @@ def everything(store: Store) -> dict[str, Any]:
             (one.project, one.trace_id): store.read_trace(one.trace_id, project=one.project) for one in traces
         },
         "costs": {by: store.cost_groups(by, CostFilter()) for by in CostBy},
-        "costs of single calls": store.cost_groups(CostBy.MODEL, CostFilter(since_ns=1, until_ns=NOON_NS * 2)),
+        "costs of single calls": store.cost_groups(
+            CostBy.MODEL, CostFilter(since_ns=1, until_ns=NOON_NS * 2)
+        ),
         "writers": store.writers(WriterFilter()),
         "unnumbered": store.unnumbered(WriterFilter()),
     }

@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from everyspan.errors import StoreError
-from everyspan.model.ids import WriterId
-from everyspan.model.money import CostState
-from everyspan.store.reads import CostBy, CostFilter, TraceFilter, WriterFilter
-from everyspan.store.rows import Numbers, Sighting, SpanRow
-from everyspan.store.store import Inserted, Store
 from tests.store_rows import (
     NOON_NS,
     call,
@@ -29,6 +23,13 @@ from tests.store_rows import (
     stamped,
     trace_id,
 )
+
+from everyspan.errors import StoreError
+from everyspan.model.ids import WriterId
+from everyspan.model.money import CostState
+from everyspan.store.reads import CostBy, CostFilter, TraceFilter, WriterFilter
+from everyspan.store.rows import Numbers, Sighting, SpanRow
+from everyspan.store.store import Inserted, Store
 
 OTHER = WriterId("0000043-bbbbbbbbbbbb")
 
@@ -88,7 +89,7 @@ def test_spans_come_to_the_same_in_any_order_however_cut_and_repeated(
     insert(orderly, ITEMS)
 
     edges = [0, *sorted(cuts), len(ITEMS)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         insert(disorderly, [*order[start:end], *repeated])
 
     assert everything(disorderly) == everything(orderly)
@@ -105,7 +106,9 @@ def test_a_span_that_is_twice_in_one_batch_is_counted_once(store: Store) -> None
 
 
 def test_threads_that_deliver_the_same_batches_at_once_count_each_span_once(store: Store) -> None:
-    batches = [[stamped(10 * batch + n, 10 * batch + n, trace_id=trace_id(n)) for n in range(1, 11)] for batch in range(6)]
+    seqs = range(1, 61)
+    rows = [stamped(seq, seq, trace_id=trace_id(seq % 10)) for seq in seqs]
+    batches = [rows[start : start + 10] for start in range(0, 60, 10)]
 
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(pool.map(store.insert, batches * 4))
@@ -121,10 +124,15 @@ def test_threads_that_deliver_the_same_batches_at_once_count_each_span_once(stor
 def test_two_projects_never_mix_even_with_the_same_keys_ids_and_writers(store: Store) -> None:
     ours, theirs = stamped(1, 2, user="ann"), stamped(1, 2, user="eve", project="theirs")
 
-    done = store.insert([ours, theirs], [numbers(1), numbers(1, project="theirs")], [sighting(9, project="theirs")])
+    done = store.insert(
+        [ours, theirs], [numbers(1), numbers(1, project="theirs")], [sighting(9, project="theirs")]
+    )
 
     assert done.new == 2
-    assert store.read_trace(trace_id(1), project="default") == (store.list_traces(TraceFilter(user="ann"))[0], [ours])
+    assert store.read_trace(trace_id(1), project="default") == (
+        store.list_traces(TraceFilter(user="ann"))[0],
+        [ours],
+    )
     assert store.projects_of(trace_id(1)) == ["default", "theirs"]
     assert [group.calls for group in store.cost_groups(CostBy.PROJECT, CostFilter())] == [1, 1]
     assert store.cost_groups(CostBy.USER, CostFilter(project="default", user="eve")) == []

@@ -12,13 +12,13 @@ from decimal import Decimal
 from multiprocessing.connection import Connection
 
 import pytest
+from tests.store_rows import numbers, sighting, stamped, trace_id
 
 from everyspan.errors import StoreError
 from everyspan.model.ids import Seq
 from everyspan.store.reads import CostBy, CostFilter, TraceFilter, WriterFilter
 from everyspan.store.rows import Numbers, SpanRow
 from everyspan.store.store import Store, open_store
-from tests.store_rows import numbers, sighting, stamped, trace_id
 
 _SPAWN = multiprocessing.get_context("spawn")
 _BATCH = 20
@@ -29,7 +29,9 @@ PRICE = Decimal("0.000000123456789")
 def batch(number: int) -> tuple[list[SpanRow], list[Numbers]]:
     """Twenty calls of four traces, each trace spread over several batches, with their begins."""
     seqs = [2 * (number * _BATCH + offset) for offset in range(1, _BATCH + 1)]
-    rows = [stamped(seq, seq, cost=str(PRICE), trace_id=trace_id(number // 3 * 4 + seq % 8 // 2)) for seq in seqs]
+    rows = [
+        stamped(seq, seq, cost=str(PRICE), trace_id=trace_id(number // 3 * 4 + seq % 8 // 2)) for seq in seqs
+    ]
     return rows, [numbers(Seq(seq - 1)) for seq in seqs]
 
 
@@ -86,7 +88,9 @@ def receive(connection: Connection) -> object:
     return connection.recv()
 
 
-def acknowledged_until_killed(pid: int, acknowledged: Connection, at_least: int, chance: random.Random) -> int:
+def acknowledged_until_killed(
+    pid: int, acknowledged: Connection, at_least: int, chance: random.Random
+) -> int:
     """Kill the writer at some moment of an insert; returns the last batch that it had called safe."""
     last = -1
     for _ in range(at_least):
@@ -113,7 +117,9 @@ def test_a_writer_that_is_killed_loses_no_acknowledged_batch_and_counts_nothing_
         (writer,) = store.writers(WriterFilter())
         (group,) = store.cost_groups(CostBy.MODEL, CostFilter())
         summaries = store.list_traces(TraceFilter(limit=1000))
-        rows = sum(len((store.read_trace(one.trace_id, project="default") or ((), ()))[1]) for one in summaries)
+        rows = sum(
+            len((store.read_trace(one.trace_id, project="default") or ((), ()))[1]) for one in summaries
+        )
     # The batch in which it was killed is there as a whole or not at all.
     assert rows in ((last + 1) * _BATCH, (last + 2) * _BATCH)
     assert writer.received == ((1, 2 * rows),)
@@ -122,14 +128,15 @@ def test_a_writer_that_is_killed_loses_no_acknowledged_batch_and_counts_nothing_
     assert sum((one.cost or Decimal(0) for one in summaries), Decimal(0)) == PRICE * rows
 
 
-def test_another_process_reads_while_this_one_writes_and_never_sees_a_sum_without_its_rows(store_url: str) -> None:
+def test_another_process_reads_while_this_one_writes_and_never_sees_a_sum_without_its_rows(
+    store_url: str,
+) -> None:
     batches = 40
-    with closing(open_store(store_url)) as store:
-        with running(watch, store_url, batches * _BATCH) as (_, told):
-            assert receive(told) == "watching"
-            for number in range(batches):
-                store.insert(*batch(number))
-            answer = receive(told)
+    with closing(open_store(store_url)) as store, running(watch, store_url, batches * _BATCH) as (_, told):
+        assert receive(told) == "watching"
+        for number in range(batches):
+            store.insert(*batch(number))
+        answer = receive(told)
 
     assert answer == batches * _BATCH
 

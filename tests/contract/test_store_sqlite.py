@@ -11,11 +11,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from tests.store_rows import everything, stamped
 
 from everyspan.errors import StoreError
 from everyspan.store.reads import TraceFilter, WriterFilter
 from everyspan.store.store import open_store
-from tests.store_rows import everything, stamped
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(path: Path) -> 
     before = path.read_bytes()
 
     for read_only in (False, True):
-        with pytest.raises(StoreError, match="schema 9999.*newer version"):
+        with pytest.raises(StoreError, match=r"schema 9999.*newer version"):
             open_store(path, read_only=read_only)
 
     assert path.read_bytes() == before

@@ -73,17 +73,17 @@ class Audit:
     @property
     def sentence(self) -> str:
         """The verdict in words, with its figures."""
-        figures = [f"{self.spans} spans of {len(self.writers)} writers stored"]
-        for count, words in (
-            (self.missing, "numbers missing"),
-            (self.dropped, "numbers dropped"),
-            (self.pending, "numbers pending"),
-            (self.inbox_pending, "requests in the inbox"),
-            (self.open_calls, "calls without an end"),
-            (self.interrupted, "spans interrupted"),
-            (self.unproven, "spans without a number, which nothing can prove complete"),
+        figures = [f"{_counted(self.spans, 'span')} of {_counted(len(self.writers), 'writer')} stored"]
+        for count, thing, fate in (
+            (self.missing, "number", " missing"),
+            (self.dropped, "number", " dropped"),
+            (self.pending, "number", " pending"),
+            (self.inbox_pending, "request", " in the inbox"),
+            (self.open_calls, "call", " without an end"),
+            (self.interrupted, "span", " interrupted"),
+            (self.unproven, "span", " without a stamp, of which nothing can prove that none is missing"),
         ):
-            figures += [f"{count} {words}"] if count else []
+            figures += [_counted(count, thing) + fate] if count else []
         return f"{self.verdict.value}: " + ", ".join(figures)
 
 
@@ -167,6 +167,10 @@ def _overall(writers: Sequence[WriterAudit], inbox_pending: int) -> Verdict:
     if inbox_pending:
         verdicts.add(Verdict.PENDING)
     return max(verdicts, key=list(Verdict).index, default=Verdict.UNPROVEN)
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _dropped_size(dropped: Sequence[Dropped]) -> int:
