@@ -31,7 +31,13 @@ from langfuse import get_client, observe
 from opentelemetry import trace
 
 MODEL = os.environ.get("REPORT_MODEL", "anthropic/claude-haiku-4-5")
-SUBJECTS = ("invoice overdue", "team lunch on Friday", "you have won", "build failed on main", "holiday request")
+SUBJECTS = (
+    "invoice overdue",
+    "team lunch on Friday",
+    "you have won",
+    "build failed on main",
+    "holiday request",
+)
 
 # As the report has it: without this variable the callback makes no span of its own when there is a parent.
 os.environ.setdefault("USE_OTEL_LITELLM_REQUEST_SPAN", "true")
@@ -54,7 +60,9 @@ async def classify(number: int, batch: str) -> str:
 
 async def classify_below(parent: trace.Span, number: int, batch: str) -> str:
     """One call that is told its parent, in the way litellm offers for it."""
-    response = await litellm.acompletion(**request(number, batch), metadata={"litellm_parent_otel_span": parent})
+    response = await litellm.acompletion(
+        **request(number, batch), metadata={"litellm_parent_otel_span": parent}
+    )
     return str(response.choices[0].message.content)
 
 
@@ -109,7 +117,7 @@ ROWS: dict[str, Row] = {
 }
 
 
-@observe(name="batch_operation")
+@observe(name="batch_operation")  # type: ignore[untyped-decorator]  # langfuse is not typed for us
 async def batch_operation(row: str, calls: int, batch: str, parents: Path | None) -> list[str]:
     """The traced unit of work: every call belongs below this."""
     if parents is not None:
@@ -120,7 +128,9 @@ async def batch_operation(row: str, calls: int, batch: str, parents: Path | None
 def note_parent(path: Path) -> None:
     """Append whose children the calls are, for whoever checks the traces afterwards."""
     here = trace.get_current_span().get_span_context()
-    line = json.dumps({"trace_id": f"{here.trace_id:032x}", "span_id": f"{here.span_id:016x}", "pid": os.getpid()})
+    line = json.dumps(
+        {"trace_id": f"{here.trace_id:032x}", "span_id": f"{here.span_id:016x}", "pid": os.getpid()}
+    )
     with path.open("a") as file:
         file.write(line + "\n")
 

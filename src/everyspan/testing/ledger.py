@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -107,7 +108,7 @@ class Ledger:
     def __init__(self, path: Path | None = None, *, prices: Mapping[str, Rates] = LIST_PRICES) -> None:
         self._entries: dict[str, Entry] = {}
         self._prices = prices
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._fd = -1
         if path is not None:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -128,8 +129,22 @@ class Ledger:
 
     def bill(self) -> Bill:
         """Everything so far; what comes later is not in it."""
-        with self._lock:
+        with self._changed:
             return Bill(self._entries.values())
+
+    def wait_until(self, holds: Callable[[Bill], bool], *, timeout_s: float = 10.0) -> Bill:
+        """Wait until something is true of the bill, such as that a client's departure was noticed.
+
+        Raises:
+            TimeoutError: it did not become true; the message lists what is in the books.
+        """
+        give_up_s = time.monotonic() + timeout_s
+        with self._changed:
+            while not holds(bill := Bill(self._entries.values())):
+                if not self._changed.wait(give_up_s - time.monotonic()):
+                    told = ", ".join(f"{entry.model} {entry.outcome}" for entry in bill.entries)
+                    raise TimeoutError(f"not so after {timeout_s} s; the books have: {told or 'nothing'}")
+            return bill
 
     @property
     def calls(self) -> tuple[Entry, ...]:
@@ -165,12 +180,13 @@ class Ledger:
         return rates.cost(tokens)
 
     def _put(self, entry: Entry, *, event: str) -> None:
-        with self._lock:
-            self._entries[entry.request_id] = entry
         if self._fd >= 0:
             # One write for a whole line to a file opened for appending: a reader never sees half of it, and
             # there is no buffer of ours that a crash could take along.
             os.write(self._fd, _line(entry, event).encode())
+        with self._changed:
+            self._entries[entry.request_id] = entry
+            self._changed.notify_all()
 
 
 def read_ledger(path: Path) -> Bill:

@@ -23,6 +23,7 @@ class ProviderProcess:
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
         self.openai_url = ""
+        self.pid = 0
 
     @property
     def bill(self) -> Bill:
@@ -45,7 +46,7 @@ class ProviderProcess:
                 f"the fake provider ended with status {self._process.wait()} before it listened"
             )
         told = json.loads(line)
-        self.url, self.openai_url = told["url"], told["openai_url"]
+        self.url, self.openai_url, self.pid = told["url"], told["openai_url"], told["pid"]
         return self
 
     def stop(self) -> None:
