@@ -24,7 +24,9 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 SCENARIOS = {
     "plain": Usage(input_tokens=1_000, output_tokens=100),
     "cached": Usage(input_tokens=100_000, output_tokens=10_000, cache_read_tokens=80_000),
-    "written": Usage(input_tokens=90_000, output_tokens=7, cache_write_tokens=60_000, cache_write_1h_tokens=20_000),
+    "written": Usage(
+        input_tokens=90_000, output_tokens=7, cache_write_tokens=60_000, cache_write_1h_tokens=20_000
+    ),
     "reasoning": Usage(input_tokens=1_000, output_tokens=10_000, reasoning_tokens=9_000),
     "audio": Usage(
         input_tokens=50_000,
@@ -34,13 +36,18 @@ SCENARIOS = {
         output_audio_tokens=6_000,
         cache_read_audio_tokens=15_000,
     ),
-    "image": Usage(input_tokens=1_000, output_tokens=1_300, input_image_tokens=300, output_image_tokens=1_290),
+    "image": Usage(
+        input_tokens=1_000, output_tokens=1_300, input_image_tokens=300, output_image_tokens=1_290
+    ),
     "at 200k": Usage(input_tokens=200_000, output_tokens=1_000, cache_read_tokens=150_000),
     "over 200k": Usage(input_tokens=200_001, output_tokens=1_000, cache_read_tokens=150_000),
     "over 512k": Usage(input_tokens=600_000, output_tokens=1_000, web_searches=3),
 }
 DATES_AND_VARIANTS_USE = ("plain", "cached", "over 200k")
-SOURCE_NAMES = {"cache_read_audio_tokens": "cache_audio_read_tokens", "reasoning_tokens": "output_reasoning_tokens"}
+SOURCE_NAMES = {
+    "cache_read_audio_tokens": "cache_audio_read_tokens",
+    "reasoning_tokens": "output_reasoning_tokens",
+}
 # Nothing that a library reports about a call says these; such calls get the standard price.
 NOT_REPORTED = {("route", "mistral/eu"), ("search_type", "fast"), ("search_type", "web")}
 
@@ -87,7 +94,9 @@ def test_variants_cost_what_the_source_says_and_are_named_when_they_do_not_exist
             for name in DATES_AND_VARIANTS_USE:
                 compared[context[1]] += 1
                 usage = in_variant(SCENARIOS[name], context)
-                wrong += differences(provider, reference, usage, f"{name} {context} at {at:%F %R}", at=at, when=variant)
+                wrong += differences(
+                    provider, reference, usage, f"{name} {context} at {at:%F %R}", at=at, when=variant
+                )
 
     assert wrong == []
     assert left_out == NOT_REPORTED
@@ -109,7 +118,11 @@ def differences(
     """What our cost and the source's disagree about, in words."""
     context = dict(when.when) if when else None
     expected = genai_prices.calc_price(
-        source_usage(usage), reference, provider_id=provider, genai_request_timestamp=at, price_context=context
+        source_usage(usage),
+        reference,
+        provider_id=provider,
+        genai_request_timestamp=at,
+        price_context=context,
     )
     found = price(usage, model=reference, provider=provider, at_ns=nanoseconds(at))
     where = f"{provider}/{reference} {name}"

@@ -97,7 +97,13 @@ def _charge(usage: Usage, rates: Rates, *, estimated: bool) -> Cost:
     counts = {kind: count for kind, count in zip(_KINDS, _reported(usage), strict=True) if count}
     most = max(counts.values(), default=0)
     if not rates.rates or not most or most > _MOST:
-        reason = NO_PRICE if not rates.rates else f"{most} of one kind can not be" if most else NO_TOKENS
+        reason = (
+            NO_PRICE
+            if not rates.rates
+            else f"{most} tokens of one kind are more than anyone counts"
+            if most
+            else NO_TOKENS
+        )
         return _cost(CostState.UNPRICED, rates, unpriced=(reason,))
     assumed = _complete(counts, usage, rates)
     own: dict[str, int] = {}
@@ -111,7 +117,9 @@ def _charge(usage: Usage, rates: Rates, *, estimated: bool) -> Cost:
         for part in parts:
             count -= own.get(part, 0)
         if count < 0:
-            return _cost(CostState.UNPRICED, rates, unpriced=(f"the parts of {kind} are more than its {counts[kind]}",))
+            return _cost(
+                CostState.UNPRICED, rates, unpriced=(f"the parts of {kind} are more than its {counts[kind]}",)
+            )
         own[kind] = count
         if count:
             each = rate_at(base, tiers, usage.input_tokens or 0) if tiers else base

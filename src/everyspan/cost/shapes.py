@@ -25,7 +25,12 @@ class UsageDialect(StrEnum):
 
 # Reasoning stands beside the completion, not in it (xAI chat completions, Perplexity), unless the total disproves it.
 _REASONING_APART = frozenset({"x-ai", "xai", "x_ai", "perplexity"})
-_ANTHROPIC_KEYS = ("cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation", "server_tool_use")
+_ANTHROPIC_KEYS = (
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "cache_creation",
+    "server_tool_use",
+)
 
 
 def dialect_of(raw: object, *, provider: str = "") -> UsageDialect | None:
@@ -40,7 +45,9 @@ def dialect_of(raw: object, *, provider: str = "") -> UsageDialect | None:
         return UsageDialect.CHAT
     if get(raw, "input_tokens") is None and get(raw, "output_tokens") is None:
         return None
-    if any(get(raw, name) is not None for name in ("input_tokens_details", "input_token_details", "total_tokens")):
+    if any(
+        get(raw, name) is not None for name in ("input_tokens_details", "input_token_details", "total_tokens")
+    ):
         return UsageDialect.RESPONSES
     anthropic = any(get(raw, name) is not None for name in _ANTHROPIC_KEYS) or "anthropic" in provider.lower()
     return UsageDialect.ANTHROPIC if anthropic else UsageDialect.RESPONSES
@@ -61,7 +68,9 @@ def read_chat(raw: object, provider: str) -> Usage:
         input_tokens=prompt,
         output_tokens=completion,
         cache_read_tokens=first(
-            get(inputs, "cached_tokens"), get(raw, "cache_read_input_tokens"), get(raw, "prompt_cache_hit_tokens")
+            get(inputs, "cached_tokens"),
+            get(raw, "cache_read_input_tokens"),
+            get(raw, "prompt_cache_hit_tokens"),
         ),
         cache_write_tokens=first(
             get(inputs, "cache_write_tokens"),

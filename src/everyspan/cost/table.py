@@ -88,7 +88,7 @@ class _Model:
 
 
 class Table:
-    """A price table in memory. Safe to share between threads and across a fork: it has no lock and never changes.
+    """A price table in memory. Safe to share between threads and across a fork: no locks, and its answers never change.
 
     Make it with `load`. Lookups are cached, in bounded caches.
     """
