@@ -83,9 +83,9 @@ class Poster:
         A forked child does it at once with its copy. Nothing goes over the wire by that, neither a FIN nor TLS's
         goodbye, since the parent still holds the connection.
         """
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = None
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            sock.close()
 
     def _exchange(self, parts: list[bytes], within_s: float) -> Generator[Wait, None, Answer]:
         assert self._sock is not None

@@ -16,11 +16,13 @@ from everyspan.sender.http import Poster
 from everyspan.sender.outcome import Answer, Outcome, Verdict, judge, judge_failure
 from everyspan.sender.owed import BATCH_BYTES, Owed
 from everyspan.sender.problem import Failure, Problems
-from everyspan.sender.retry import BackOff
+from everyspan.sender.retry import LONGEST_WAIT_S, BackOff
 from everyspan.spool import Batch, Log
 from everyspan.wire.frame import Kind, only
 
 LONGEST_PATIENCE_S = 60.0
+_LONGEST_WAIT_IN_A_HURRY_S = 1.0
+"""While a flush waits, a destination that comes back is noticed within a second, however long it was away."""
 
 _Flight = Generator[Wait, None, Answer]
 
@@ -258,6 +260,7 @@ class Lane:
 
     def _fail(self, verdict: Verdict) -> None:
         self._dirty = True
-        self._back_off.failed(retry_after=verdict.retry_after)
+        longest_s = _LONGEST_WAIT_IN_A_HURRY_S if self.urgent else LONGEST_WAIT_S
+        self._back_off.failed(retry_after=verdict.retry_after, longest_s=longest_s)
         self._problems.delays(verdict.kind, verdict.problem)
         self.failure = Failure(self.attempts, verdict.kind)

@@ -60,6 +60,7 @@ class Owed:
         self._bisecting = False
         self._own_first = True
         self._closed = False
+        self._own_writer: WriterId | None = None  # the closed log's
 
     def next(self, *, spans_only: bool, own_first: bool) -> Batch | None:
         """The batch to offer now, or None when nothing waits.
@@ -131,14 +132,16 @@ class Owed:
         """Lock and take over dead writers' directories; returns how many.
 
         Args:
-            own: the living log has been closed, and is one of them from now on.
+            own: the living log has been closed: it is one of them from now on, and the only one to take over.
         """
-        self._closed = self._closed or own
-        living = None if self._closed or self._log is None else self._log.counts().writer
+        writer = self._log.counts().writer if self._log is not None else None
+        if own and not self._closed:
+            self._closed, self._own_writer = True, writer
+        living = None if self._closed else writer
         before = len(self._adopted)
         for root in self._roots:
             for backlog in adopt(root, living=living):
-                if backlog.writer in self._left_behind:
+                if backlog.writer in self._left_behind or (own and backlog.writer != writer):
                     continue
                 self._adopted.append(backlog)
                 tally = self._tally(backlog)
@@ -205,8 +208,7 @@ class Owed:
         """Where `source` is counted; None for the living log, which counts for itself."""
         if source not in self._adopted:
             return None
-        own = self._log is not None and source.writer == self._log.counts().writer
-        return self.late if own else self.inherited
+        return self.late if source.writer == self._own_writer else self.inherited
 
 
 def _dropped(batch: Batch) -> int:

@@ -41,9 +41,13 @@ class BackOff:
         self._until = 0.0
         self._asked_to_wait = False
 
-    def failed(self, *, retry_after: str | None = None) -> float:
-        """Note one more failure; returns the seconds to wait from now."""
-        limit = min(FIRST_WAIT_S * 2.0 ** min(self._failures, 16), LONGEST_WAIT_S)
+    def failed(self, *, retry_after: str | None = None, longest_s: float = LONGEST_WAIT_S) -> float:
+        """Note one more failure; returns the seconds to wait from now.
+
+        Args:
+            longest_s: most seconds that we choose ourselves; a server may ask for more.
+        """
+        limit = min(FIRST_WAIT_S * 2.0 ** min(self._failures, 16), longest_s)
         self._failures += 1
         wait_s = limit * (0.5 + self._jitter() / 2)
         asked_s = retry_after_s(retry_after, wall_ns=self._wall_ns) if retry_after else None

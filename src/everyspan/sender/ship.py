@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import math
 import os
 import threading
+import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -23,6 +25,7 @@ from everyspan.spool import Log
 
 _LOOK_FOR_THE_DEAD_EVERY_S = 5.0
 _LAST_STEP_S = 0.5
+_PAUSE_AFTER_ERROR_S = 1.0
 _THREAD_NAME = "everyspan-sender"
 
 
@@ -99,7 +102,7 @@ class Sender:
             with self._changed:
                 while not all(goal.over(give_up_when_unreachable=give_up_when_unreachable) for goal in goals):
                     left_s = deadline - self._timing.clock()
-                    if left_s <= 0 or self._thread is None:
+                    if left_s <= 0 or self._thread is None or self._closed:
                         break
                     self._changed.wait(left_s)
         finally:
@@ -129,7 +132,8 @@ class Sender:
             self._close_by, self._closed = deadline, True
             thread = self._thread
         if thread is None:
-            self._bell.close()
+            # Nothing was ever sent, or this is the end of an interpreter that starts no threads any more (3.12).
+            contextvars.copy_context().run(self._run)
         else:
             self._bell.ring()
             thread.join(max(0.0, deadline - self._timing.clock()) + _LAST_STEP_S)
@@ -190,8 +194,16 @@ class Sender:
 
     def _run(self) -> None:
         suppress_instrumentation()
-        while self._turn():
-            pass
+        going_on = True
+        while going_on:
+            try:
+                going_on = self._turn()
+            except Exception as error:  # noqa: BLE001
+                # Programs that turn into daemons close all descriptors, the bell's too. Its numbers may be somebody
+                # else's by now: forget them, do not close them.
+                self.errors[type(error).__name__] += 1
+                self._bell = Bell()
+                time.sleep(_PAUSE_AFTER_ERROR_S)
         for lane in self._lanes:
             lane.stop()
         self._bell.close()
@@ -218,11 +230,15 @@ class Sender:
                     lane.adopt()
         for lane in lanes:
             lane.begin()
-        self._sleep(lanes, min(self._adopt_at, self._close_by) - now)
+        self._tell()
+        self._sleep(lanes, (self._close_by if self._closed else self._adopt_at) - now)
+        self._tell()
+        return True
+
+    def _tell(self) -> None:
         if self._flushing:
             with self._changed:
                 self._changed.notify_all()
-        return True
 
     def _sleep(self, lanes: list[Lane], longest_s: float) -> None:
         # An append rings only when a lane is idle: one that is lingering or sending looks again by itself. The

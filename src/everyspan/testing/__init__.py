@@ -8,6 +8,8 @@ from __future__ import annotations
 from everyspan.testing.ledger import Bill, Entry, Ledger, Outcome, account_of, read_ledger
 from everyspan.testing.provider import FakeProvider, ProviderProcess, Script
 from everyspan.testing.rates import LIST_PRICES, Rates, Tokens
+from everyspan.testing.received import ReceivedSpan
+from everyspan.testing.sink import Sink
 
 __all__ = [
     "LIST_PRICES",
@@ -18,7 +20,9 @@ __all__ = [
     "Outcome",
     "ProviderProcess",
     "Rates",
+    "ReceivedSpan",
     "Script",
+    "Sink",
     "Tokens",
     "account_of",
     "read_ledger",
