@@ -11,12 +11,12 @@ import click
 UNKNOWN = "-"
 
 # Escape sequences as ECMA-48 spells them: CSI, the string sequences (OSC, DCS, SOS, PM, APC) up to their end, and
-# the short ones; in their 7-bit and 8-bit forms.
+# the short ones; in their 7-bit and 8-bit forms. A string that never ends loses only its beginning: it must not
+# hide the text behind it. No part can match what begins another, so the time stays linear in the text.
 _SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f]).*?(?:\x07|\x1b\\|\x9c|$)"
-    r"|\x1b[ -/]*[0-~]",
-    re.DOTALL,
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-~]"
 )
 # What is left of the control characters, the marks that reorder a line (they make one text look like another), and
 # lone surrogates, which no terminal's encoding can write.
