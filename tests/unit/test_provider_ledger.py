@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from everyspan.testing import Entry, FakeProvider, Outcome, ProviderProcess, read_ledger
+from everyspan.testing.provider.limits import raise_open_files_limit
 
 STREAMING_CLIENT = """
 import sys, anthropic
@@ -86,10 +86,9 @@ def test_the_file_says_the_same_as_the_books_in_memory(tmp_path: Path) -> None:
 
 
 def test_two_thousand_requests_are_served_at_the_same_time(tmp_path: Path) -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = raise_open_files_limit()
     if most < 2500:
         pytest.skip(f"this machine allows {most} open files, the test needs 2500")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     questions = [f"question {number} [[delay=1]]" for number in range(2000)]
     with ProviderProcess(ledger_path=tmp_path / "ledger.jsonl") as provider:
         begun_s = time.monotonic()

@@ -30,6 +30,7 @@ from everyspan.cli.terminal import one_line
 from everyspan.errors import CommandError
 from everyspan.testing.ledger import Bill, read_ledger
 from everyspan.testing.provider import ProviderProcess
+from everyspan.testing.provider.limits import raise_open_files_limit
 
 NOT_WHOLE = 1
 """Exit code: a run with everyspan has lost, doubled or mispriced a call, or the audit is not complete."""
@@ -100,6 +101,7 @@ def demo(**given: Unpack[Given]) -> int:
     and the audit says that nothing is missing.
     """
     wish = _wish(given)
+    raise_open_files_limit()
     with ExitStack() as open_things:
         folder = Path(open_things.enter_context(_folder()))
         return _run(wish, folder, open_things)

@@ -23,8 +23,9 @@ class CollectorProcess:
         self.url = ""
 
     def __enter__(self) -> Self:
+        # A session of its own: Ctrl-C is for the demo, which then lets the collector go.
         self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -48,11 +49,7 @@ def main(arguments: list[str]) -> int:
     folder, port = arguments
     with running(Path(folder), port=int(port)) as server:
         print(json.dumps({"url": server.url}), flush=True)
-        try:
-            sys.stdin.read()
-        except KeyboardInterrupt:
-            # Ctrl-C goes to every process of the terminal; the demo closes our input when it is done itself.
-            sys.stdin.read()
+        sys.stdin.read()
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from typing import Protocol, Self
 from everyspan.cli.demo_plan import Scenario, Side, Stage
 from everyspan.errors import CommandError
 
+_PATIENCE_S = 5.0
 _WARM = Path(__file__).with_name("demo_warm.py")
 
 
@@ -74,6 +76,7 @@ class WarmLane:
             stdout=subprocess.PIPE,
             env=stage.environment(),
             text=True,
+            start_new_session=True,
         )
 
     def wait_until_warm(self) -> float:
@@ -95,11 +98,15 @@ class WarmLane:
         return os.waitstatus_to_exitcode(int(self._told()["status"]))
 
     def close(self) -> None:
-        """Let it end; a run that is under way is waited for."""
+        """Let it end; a run that is still under way was given up by somebody, and is killed."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
-        self._process.wait()
+        try:
+            self._process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def _told(self) -> dict[str, object]:
         assert self._process.stdout is not None

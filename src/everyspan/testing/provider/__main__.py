@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sys
 from pathlib import Path
 
+from everyspan.testing.provider.limits import raise_open_files_limit
 from everyspan.testing.provider.server import FakeProvider
 
 
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one (default)")
     parser.add_argument("--ledger", type=Path, help="append a JSON line for each request to this file")
     options = parser.parse_args(arguments)
-    _raise_open_files_limit()
+    raise_open_files_limit()
     with FakeProvider(port=options.port, ledger_path=options.ledger) as provider:
         print(
             json.dumps({"url": provider.url, "openai_url": provider.openai_url, "pid": os.getpid()}),
@@ -29,12 +29,6 @@ def main(arguments: list[str] | None = None) -> int:
         except KeyboardInterrupt:
             return 0
     return 0
-
-
-def _raise_open_files_limit() -> None:
-    """Each concurrent call holds a connection, and many systems allow only 1,024 files unless asked for more."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 if __name__ == "__main__":

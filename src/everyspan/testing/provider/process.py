@@ -38,7 +38,10 @@ class ProviderProcess:
         """
         command = [sys.executable, "-m", "everyspan.testing.provider"]
         command += ["--port", str(self._port), "--ledger", str(self.ledger_path)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # A session of its own: Ctrl-C is for the program, which then lets the provider go.
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
