@@ -108,6 +108,7 @@ class Server:
             access_log=False,
             lifespan="off",
             log_config=None,
+            proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=_SHUTDOWN_S,
             ws="none",

@@ -18,6 +18,7 @@ class Collector:
 
     def __init__(self, directory: Path, store: Store, keys: Keys, limits: Limits | None = None) -> None:
         limits = limits or Limits()
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._inbox = Inbox(directory, cap_bytes=limits.inbox_bytes, arrived=self._arrived)
         self._mover = Mover(self._inbox, store, Attempts(directory / "attempts"), limits)
         self.door = Door(self._inbox, keys, limits)

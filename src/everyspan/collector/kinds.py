@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from everyspan.collector.attributes import Attributes
+from everyspan.collector.attributes import Attributes, first_text
 from everyspan.record import names
 
 GENERATION = "generation"
@@ -107,4 +107,4 @@ def kind_of(attributes: Attributes) -> str:
 
 def is_roll_up(attributes: Attributes) -> bool:
     """True for spans whose usage and cost are the sum of their children, which carry them too."""
-    return attributes.get(names.OPERATION) in _ROLL_UPS
+    return first_text(attributes, names.OPERATION) in _ROLL_UPS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from starlette.requests import Request
@@ -24,21 +25,11 @@ def routes() -> list[Route]:
     ]
 
 
-def _file(name: str, media_type: str) -> Page:
-    return Page((_STATIC / name).read_bytes(), media_type)
+def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+    content = (_STATIC / name).read_bytes()
 
+    async def page(request: Request) -> Response:
+        # Browsers ask again each time: an upgrade is seen at once.
+        return Response(content, media_type=media_type, headers={"cache-control": "no-cache"})
 
-class Page:
-    """An endpoint that answers with one file. Browsers ask again each time: an upgrade is seen at once."""
-
-    def __init__(self, content: bytes, media_type: str) -> None:
-        self._content = content
-        self._media_type = media_type
-
-    async def __call__(self, request: Request) -> Response:
-        """The file."""
-        return Response(
-            self._content,
-            media_type=f"{self._media_type}; charset=utf-8",
-            headers={"cache-control": "no-cache"},
-        )
+    return page
