@@ -23,6 +23,7 @@ BUILD = Path(__file__).resolve().parents[2] / "scripts" / "build_prices.py"
         # OpenTelemetry's names for providers
         ("gpt-4o", "azure.ai.openai", "", "azure/gpt-4o"),
         ("claude-haiku-4-5@20251001", "gcp.vertex_ai", "", "google/claude-haiku-4-5"),
+        ("vertex_ai/claude-haiku-4-5@20251001", "vertex_ai-anthropic_models", "", "google/claude-haiku-4-5"),
         ("gemini-2.5-pro", "gcp.gen_ai", "", "google/gemini-2.5-pro"),
         ("grok-4-0709", "x_ai", "", "x-ai/grok-4-0709"),
         ("mistral-large-2411", "mistral_ai", "", "mistral/mistral-large"),

@@ -10,15 +10,9 @@ import re
 PROVIDERS: dict[str, str | None] = {
     "az.ai.inference": "azure",
     "az.ai.openai": "azure",
-    "azure.ai.inference": "azure",
-    "azure.ai.openai": "azure",
-    "azure_ai": "azure",
-    "azure_openai": "azure",
-    "azure_text": "azure",
     "codestral": "mistral",
     "fireworks-ai": "fireworks",
     "fireworks_ai": "fireworks",
-    "gcp.gen_ai": "google",
     "text-completion-codestral": "mistral",
     "x_ai": "x-ai",
     "custom_openai": None,
@@ -31,6 +25,9 @@ PROVIDERS: dict[str, str | None] = {
     "vllm": None,
     "xinference": None,
 }
+
+# Clouds name the maker too (`vertex_ai-anthropic_models`, `azure.ai.openai`), but the cloud sends the bill.
+CLOUDS = {"aws": "aws", "azure": "azure", "bedrock": "aws", "gcp": "google", "vertex_ai": "google"}
 
 ROUTERS = frozenset({"litellm", "litellm_proxy"})
 """Names that say nothing about who answers: the model's prefix does."""

@@ -175,6 +175,9 @@ class Table:
             return self._by_id.get(names.PROVIDERS[name] or "")
         if name in self._by_id:
             return self._by_id[name]
+        for start, cloud in names.CLOUDS.items():
+            if name.startswith(start):
+                return self._by_id.get(cloud)
         return next((each for each in self._providers if matches(each.id_match, name)), None)
 
     def _in_list(self, payer: Provider, spellings: list[str]) -> _Model | None:
