@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from itertools import pairwise
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,6 +28,7 @@ from tests.store_rows import (
 from everyspan.errors import StoreError
 from everyspan.model.ids import WriterId
 from everyspan.model.money import CostState
+from everyspan.model.usage import Usage
 from everyspan.store.reads import CostBy, CostFilter, TraceFilter, WriterFilter
 from everyspan.store.rows import Numbers, Sighting, SpanRow
 from everyspan.store.store import Inserted, Store
@@ -103,6 +105,18 @@ def test_a_span_that_is_twice_in_one_batch_is_counted_once(store: Store) -> None
     (group,) = store.cost_groups(CostBy.MODEL, CostFilter())
     assert (done.new, done.known) == (1, 1)
     assert (group.calls, group.cost) == (1, Decimal("0.25"))
+
+
+def test_a_batch_that_fails_half_way_leaves_nothing_behind(store: Store) -> None:
+    store.insert([stamped(1, 2)])
+    before = everything(store)
+    broken = stamped(3, 6, usage=Usage(service_tier=cast(str, b"no text")))
+
+    with pytest.raises(TypeError):
+        store.insert([stamped(2, 4), broken], [numbers(1)], [sighting(9)])
+
+    assert everything(store) == before
+    assert store.insert([stamped(2, 4)]).new == 1
 
 
 def test_threads_that_deliver_the_same_batches_at_once_count_each_span_once(store: Store) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from everyspan.errors import StoreError
-from everyspan.store import exact, limits, sqlite_read, sqlite_write
+from everyspan.store import exact, limits, sqlite_costs, sqlite_read, sqlite_write
 from everyspan.store.bodies import Squeezer
 from everyspan.store.migrate import check, migrate
 from everyspan.store.reads import (
@@ -94,7 +94,7 @@ class SqliteStore:
     def cost_groups(self, by: CostBy, wanted: CostFilter) -> list[CostGroup]:
         """See `Store.cost_groups`."""
         with self._reading() as connection:
-            return sqlite_read.cost_groups(connection.sql, by, wanted)
+            return sqlite_costs.cost_groups(connection.sql, by, wanted)
 
     def writers(self, wanted: WriterFilter) -> list[WriterState]:
         """See `Store.writers`."""

@@ -40,10 +40,6 @@ BODY = ("input", "output", "attributes", "cost_note", "status_message", "trace_i
 """Fields that are compressed together, in this order."""
 
 SPAN_COLUMNS = tuple(f'"{name}"' for name in (*PLAIN, "tags", "cost_state", "cost", *TOKENS, "usage_rest"))
-DAY_NS = 86_400 * 10**9
-"""Roll-ups count by days of this length, in UTC."""
-
-COST_KEYS = ("day", "project", "service", "model", "provider", "user", "session", "state")
 
 _REST = tuple(field.name for field in fields(Usage) if field.name not in TOKENS)
 

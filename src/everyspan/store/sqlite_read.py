@@ -6,19 +6,11 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
 from everyspan.model.ids import Seq, WriterId
-from everyspan.model.money import CostState
-from everyspan.store import exact
 from everyspan.store.bodies import Squeezer
-from everyspan.store.limits import LATEST_NS
 from everyspan.store.reads import (
-    UNBILLED,
-    CostBy,
-    CostFilter,
-    CostGroup,
     Dropped,
     Range,
     TraceFilter,
@@ -28,43 +20,15 @@ from everyspan.store.reads import (
     WriterState,
 )
 from everyspan.store.rows import SpanRow
-from everyspan.store.sqlite_columns import COST_KEYS, DAY_NS, TOKENS, draft_of, row_of
+from everyspan.store.sqlite_columns import draft_of, row_of
+from everyspan.store.sqlite_where import Where
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class _Where:
-    """Conditions with their values, in order."""
-
-    def __init__(self) -> None:
-        self.values: list[Any] = []
-        self._conditions: list[str] = []
-
-    def add(self, condition: str, *values: object) -> None:
-        self._conditions.append(condition)
-        self.values += values
-
-    def equal(self, **columns: str) -> None:
-        """The column has this value, where one was asked for."""
-        for column, value in columns.items():
-            if value:
-                # The second half tells the planner that an index without the empty values serves.
-                self.add(f"{column} = ? AND {column} != ''", value)
-
-    def between(self, column: str, since: int | None, until: int | None) -> None:
-        # Bounds beyond what a column holds narrow nothing, or leave nothing.
-        if since is not None:
-            self.add(f"{column} >= ?", min(max(since, 0), LATEST_NS))
-        if until is not None and until <= LATEST_NS:
-            self.add(f"{column} < ?", max(until, 0))
-
-    def __str__(self) -> str:
-        return "WHERE " + " AND ".join(self._conditions) if self._conditions else ""
-
-
 def list_traces(connection: sqlite3.Connection, wanted: TraceFilter) -> list[TraceSummary]:
     """See `Store.list_traces`."""
-    where = _Where()
+    where = Where()
     where.equal(project=wanted.project, name=wanted.name, user=wanted.user, session=wanted.session)
     where.between("started_ns", wanted.since_ns, wanted.until_ns)
     for column, value in (("model", wanted.model), ("service", wanted.service)):
@@ -103,71 +67,9 @@ def projects_of(connection: sqlite3.Connection, trace_id: str) -> list[str]:
     return [row["project"] for row in connection.execute(sql, (trace_id,))]
 
 
-def cost_groups(connection: sqlite3.Connection, by: CostBy, wanted: CostFilter) -> list[CostGroup]:
-    """See `Store.cost_groups`. Whole days come from the roll-up, the rest of a day from its calls."""
-    source, values = _calls(wanted)
-    where = _Where()
-    where.equal(project=wanted.project, service=wanted.service, model=wanted.model)
-    where.equal(provider=wanted.provider, user=wanted.user, session=wanted.session)
-    sums = ", ".join(f"sum({name}) AS {name}" for name in ("calls", *TOKENS))
-    sql = (
-        f"SELECT {by.value} AS value, state AS how, {sums}, sum_text(cost) AS cost "
-        f"FROM ({source}) {where} GROUP BY value, how ORDER BY value, how"
-    )
-    by_value: dict[Any, list[sqlite3.Row]] = defaultdict(list)
-    for row in connection.execute(sql, (*values, *where.values)):
-        by_value[row["value"]].append(row)
-    return [_group(_day(value) if by is CostBy.DAY else value, rows) for value, rows in by_value.items()]
-
-
-def _calls(wanted: CostFilter) -> tuple[str, list[int]]:
-    """A query for all calls in the period, some added up already, and its values."""
-    sums = ("calls", *TOKENS, "cost")
-    rolled = f"SELECT {', '.join((*COST_KEYS, *sums))} FROM costs"
-    if wanted.since_ns is None and wanted.until_ns is None:
-        return rolled, []
-    since = max(wanted.since_ns or 0, 0)
-    until = LATEST_NS + 1 if wanted.until_ns is None else min(wanted.until_ns, LATEST_NS + 1)
-    first_day, end_day = -(-since // DAY_NS), until // DAY_NS
-    single = (
-        f"SELECT start_ns / {DAY_NS}, project, service, model, provider, user, session,"
-        f" CASE WHEN unbilled != '' THEN '{UNBILLED}' ELSE cost_state END, 1,"
-        f" {', '.join(f'coalesce({name}, 0)' for name in TOKENS)}, cost"
-        " FROM spans WHERE (cost_state IS NOT NULL OR unbilled != '') AND start_ns BETWEEN ? AND ?"
-    )
-    edges = [(since, until)]
-    if first_day < end_day:
-        edges = [(since, first_day * DAY_NS), (end_day * DAY_NS, until)]
-    parts, values = [f"{rolled} WHERE day >= ? AND day < ?"], [first_day, end_day]
-    for start, end in edges:
-        if start < end:
-            parts.append(single)
-            values += [start, end - 1]
-    return " UNION ALL ".join(parts), values
-
-
-def _group(value: str, rows: Sequence[sqlite3.Row]) -> CostGroup:
-    billed = [row for row in rows if row["how"] != UNBILLED]
-    cost = None
-    for row in billed:
-        cost = exact.add(cost, exact.from_text(row["cost"]))
-    return CostGroup(
-        value=value,
-        calls=sum(row["calls"] for row in billed),
-        cost=cost,
-        states={CostState(row["how"]): row["calls"] for row in billed},
-        unbilled=sum(row["calls"] for row in rows if row["how"] == UNBILLED),
-        **{name: sum(row[name] for row in billed) for name in TOKENS},
-    )
-
-
-def _day(number: int) -> str:
-    return (_EPOCH + timedelta(days=number)).date().isoformat()
-
-
 def writers(connection: sqlite3.Connection, wanted: WriterFilter) -> list[WriterState]:
     """See `Store.writers`."""
-    where = _Where()
+    where = Where()
     where.equal(project=wanted.project, writer=wanted.writer)
     if wanted.service:
         where.add("EXISTS (SELECT 1 FROM json_each(services) WHERE value = ?)", wanted.service)
@@ -207,7 +109,7 @@ def _writer(stored: sqlite3.Row, received: Sequence[Range], dropped: Sequence[Dr
 
 def unnumbered(connection: sqlite3.Connection, wanted: WriterFilter) -> list[Unnumbered]:
     """See `Store.unnumbered`."""
-    where = _Where()
+    where = Where()
     where.equal(project=wanted.project, service=wanted.service)
     sql = f"SELECT project, service, spans, interrupted FROM unnumbered {where} ORDER BY project, service"
     return [Unnumbered(**dict(row)) for row in connection.execute(sql, where.values)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import defaultdict
 from collections.abc import Iterable
 from operator import attrgetter
 from typing import Any
@@ -16,28 +15,18 @@ from everyspan.store.reads import Inserted
 from everyspan.store.rows import SpanRow
 from everyspan.store.sqlite_columns import (
     BODY,
-    COST_KEYS,
-    DAY_NS,
     PLAIN,
     SPAN_COLUMNS,
-    TOKENS,
     draft_of,
     special,
 )
+from everyspan.store.sqlite_costs import add_costs
 from everyspan.store.sqlite_writers import Ledger
-from everyspan.store.summary import Draft, call_state
+from everyspan.store.summary import Draft
 
 _INSERT_SPAN = (
     f"INSERT INTO spans ({', '.join(SPAN_COLUMNS)}) VALUES ({', '.join('?' * len(SPAN_COLUMNS))}) "
     "ON CONFLICT (project, key) DO NOTHING"
-)
-_SUMS = ("calls", *TOKENS)
-_ADD_COSTS = (
-    f"INSERT INTO costs ({', '.join((*COST_KEYS, *_SUMS, 'cost'))}) "
-    f"VALUES ({', '.join('?' * (len(COST_KEYS) + len(_SUMS) + 1))}) "
-    f"ON CONFLICT ({', '.join(COST_KEYS)}) DO UPDATE SET "
-    + ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
-    + ", cost = add_text(cost, excluded.cost)"
 )
 _TRACE_COLUMNS = (
     *("project", "trace_id", "name", "user", "session", "environment", "tags", "services", "models"),
@@ -83,36 +72,10 @@ def insert(
         else:
             known += 1
     connection.executemany("INSERT INTO bodies (id, body) VALUES (?, ?)", bodies)
-    _add_costs(connection, fresh)
+    add_costs(connection, fresh)
     _add_to_traces(connection, fresh)
     Ledger(connection).add(fresh, batch.numbers, batch.sightings)
     return Inserted(new=len(fresh), known=known, refused=batch.refused)
-
-
-def _add_costs(connection: sqlite3.Connection, fresh: Iterable[SpanRow]) -> None:
-    # Every sum is a plain addition, so grouping first only saves statements.
-    groups: dict[tuple[Any, ...], list[Any]] = defaultdict(lambda: [0] * len(_SUMS) + [None])
-    for row in fresh:
-        state = call_state(row)
-        if state is None:
-            continue
-        key = (
-            row.start_ns // DAY_NS,
-            row.project,
-            row.service,
-            row.model,
-            row.provider,
-            row.user,
-            row.session,
-        )
-        group = groups[(*key, state)]
-        group[0] += 1
-        for index, name in enumerate(TOKENS, start=1):
-            group[index] += getattr(row.usage, name) or 0
-        group[-1] = exact.add(group[-1], row.cost)
-    connection.executemany(
-        _ADD_COSTS, ((*key, *group[:-1], exact.to_text(group[-1])) for key, group in groups.items())
-    )
 
 
 def _add_to_traces(connection: sqlite3.Connection, fresh: Iterable[SpanRow]) -> None:

@@ -13,7 +13,7 @@ Mark = tuple[int, str, str]
 """Start and key of the span that a value came from, and the value: marks compare in the order of contribution."""
 
 LATER_WINS = ("name", "user", "session")
-EARLIER_WINS = ("earliest_name", "environment")
+"""Of these the mark with the later start counts; of all others the earlier one."""
 
 
 def call_state(row: SpanRow) -> str | None:

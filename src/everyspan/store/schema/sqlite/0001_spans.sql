@@ -83,7 +83,25 @@ CREATE INDEX traces_by_user ON traces (user, started_ns) WHERE user != '';
 CREATE INDEX traces_by_session ON traces (session, started_ns) WHERE session != '';
 CREATE INDEX traces_by_error ON traces (started_ns, project, trace_id) WHERE errors > 0;
 
+-- Two roll-ups of the same calls: few groups for most questions, many for those about users and sessions.
 CREATE TABLE costs (
+    day INTEGER NOT NULL,            -- days since 1970-01-01 UTC
+    project TEXT NOT NULL,
+    service TEXT NOT NULL,
+    model TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    state TEXT NOT NULL,             -- a cost state, or 'unbilled'
+    calls INTEGER NOT NULL,
+    cost TEXT,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL,
+    cache_write_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    PRIMARY KEY (day, state, project, service, model, provider)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE costs_by_session (
     day INTEGER NOT NULL,            -- days since 1970-01-01 UTC
     project TEXT NOT NULL,
     service TEXT NOT NULL,
@@ -99,7 +117,7 @@ CREATE TABLE costs (
     cache_read_tokens INTEGER NOT NULL,
     cache_write_tokens INTEGER NOT NULL,
     reasoning_tokens INTEGER NOT NULL,
-    PRIMARY KEY (day, project, service, model, provider, user, session, state)
+    PRIMARY KEY (day, state, project, service, model, provider, user, session)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE writers (
