@@ -60,7 +60,7 @@ def span(
     return Span(attributes=key_values(attributes or {}), **said)
 
 
-def generation(number: int = 1, **attributes: Any) -> Any:
+def generation(number: int = 1, /, **attributes: Any) -> Any:
     """A model call with usage that has a price: 1,000 tokens in and 100 out of gpt-4o, $0.0035."""
     usual = {
         "gen_ai.operation.name": "chat",

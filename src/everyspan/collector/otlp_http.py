@@ -30,6 +30,8 @@ TRACES_PATHS = ("/v1/traces", "/api/public/otel/v1/traces")
 METRICS_PATHS = ("/api/public/otel/v1/metrics",)
 _HIGHEST_INGESTION_VERSION = 4
 _LONG_BODY_BYTES = 128 << 10
+_FORGOTTEN_BYTES = 256 << 20
+_FORGOTTEN_S = 10.0
 
 
 @dataclass(slots=True)
@@ -60,8 +62,9 @@ class Door:
         headers = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
         }
+        source = _Source(receive)
         try:
-            answer = await self._answer(scope, headers, receive)
+            answer = await self._answer(scope, headers, source)
         except CollectorError as refused:
             answer = refusal(str(refused), status=refused.status)
         except Exception as failure:  # noqa: BLE001 - the guard of this entry point
@@ -69,9 +72,10 @@ class Door:
             answer = refusal(f"the collector failed with {type(failure).__name__}; try again", status=503)
         self.taken.requests += 1
         self.taken.refused += answer.status >= 400
+        await source.run_dry()
         await answer.send(send)
 
-    async def _answer(self, scope: Scope, headers: dict[str, str], receive: Receive) -> Answer:
+    async def _answer(self, scope: Scope, headers: dict[str, str], source: _Source) -> Answer:
         if scope["method"] != "POST":
             return refusal(f"{scope['path']} takes POST", status=405, headers=(("allow", "POST"),))
         project = self._keys.project_of(headers.get("authorization"))
@@ -86,12 +90,12 @@ class Door:
         _check_ingestion_version(headers.get("x-langfuse-ingestion-version", ""))
         held = _Held(self.taken, self._limits)
         try:
-            body = await self._body(headers, receive, held)
+            body = await self._body(headers, source, held)
             return await self._take(body, headers, project, held)
         finally:
             held.release()
 
-    async def _body(self, headers: dict[str, str], receive: Receive, held: _Held) -> bytes:
+    async def _body(self, headers: dict[str, str], source: _Source, held: _Held) -> bytes:
         announced = headers.get("content-length", "0")
         if announced.isdigit() and int(announced) > self._limits.body_bytes:
             raise CollectorError(
@@ -100,19 +104,15 @@ class Door:
         parts = []
         try:
             async with asyncio.timeout(self._limits.body_timeout_s):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise CollectorError("the client went away before the end of its body", status=400)
-                    part = message.get("body", b"")
+                while not source.ended:
+                    part = await source.read()
                     held.add(len(part))
                     parts.append(part)
-                    if not message.get("more_body"):
-                        return b"".join(parts)
         except TimeoutError:
             raise CollectorError(
                 f"the body took longer than {self._limits.body_timeout_s:g} s", status=408
             ) from None
+        return b"".join(parts)
 
     async def _take(self, body: bytes, headers: dict[str, str], project: str, held: _Held) -> Answer:
         kind = headers.get("content-type", "")
@@ -132,6 +132,37 @@ class Door:
 
     def _examine(self, body: bytes, content_type: str, encoding: str) -> Examined:
         return examine(body, content_type=content_type, encoding=encoding, limits=self._limits)
+
+
+class _Source:
+    """The body of one request as it comes in."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.ended = False
+
+    async def read(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.ended = True
+            raise CollectorError("the client went away before the end of its body", status=400)
+        self.ended = not message.get("more_body")
+        part: bytes = message.get("body", b"")
+        return part
+
+    async def run_dry(self) -> None:
+        """Read on and forget, within limits, so that a refused client hears why.
+
+        Closing while it still writes resets the connection: it would never see the 413, take us for unreachable
+        and send the same body again, for ever.
+        """
+        left = _FORGOTTEN_BYTES
+        try:
+            async with asyncio.timeout(_FORGOTTEN_S):
+                while not self.ended and left > 0:
+                    left -= len(await self.read())
+        except (TimeoutError, CollectorError):
+            self.ended = True  # it stopped or went away; the answer is sent into the void
 
 
 class _Held:
