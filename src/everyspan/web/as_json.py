@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
@@ -17,6 +18,9 @@ def as_json(value: object, *, without: frozenset[str] = frozenset()) -> Any:
     """What `json.dumps` takes; dataclasses become objects with their fields' names, except those in `without`."""
     if value is None or (isinstance(value, (str, bool, int)) and not isinstance(value, Enum)):
         return value
+    if isinstance(value, float):
+        # Only other people's attributes hold one, never money. NaN and infinity have no form in JSON.
+        return value if math.isfinite(value) else str(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Decimal):
