@@ -7,6 +7,7 @@ collector stored is then compared with what the provider answered, call by call 
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -101,6 +102,7 @@ def demo(**given: Unpack[Given]) -> int:
     and the audit says that nothing is missing.
     """
     wish = _wish(given)
+    _require("litellm", "langfuse")
     raise_open_files_limit()
     with ExitStack() as open_things:
         folder = Path(open_things.enter_context(_folder()))
@@ -268,6 +270,12 @@ def _live_variables(anthropic_key: str | None, openai_key: str | None) -> dict[s
     if openai_key:
         return {"OPENAI_API_KEY": openai_key, "REPORT_MODEL": "openai/gpt-4o-mini"}
     raise click.UsageError("--live needs ANTHROPIC_API_KEY or OPENAI_API_KEY in the environment.")
+
+
+def _require(*packages: str) -> None:
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise CommandError(f"the demo drives the real libraries; not installed: {', '.join(missing)}")
 
 
 def _report() -> Path:
