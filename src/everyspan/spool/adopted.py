@@ -2,13 +2,233 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import re
+import time
+from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 
+from everyspan.errors import SpoolError
 from everyspan.model.ids import WriterId
-from everyspan.spool.backlog import Backlog
+from everyspan.spool.backlog import Backlog, Batch, Position
+from everyspan.spool.cursor import ACKED, load_cursor, save_cursor
+from everyspan.spool.inventory import Entry, Inventory, take_inventory
+from everyspan.spool.lease import LOCK, UNDER_CONSTRUCTION, Lease, take_lease
+from everyspan.spool.notes import FORMAT_VERSION, header_of
+from everyspan.spool.quarantine import keep_refused, tidy
+from everyspan.spool.segment import read_bytes, segments_in
+from everyspan.wire.encode import encode_interrupted
+from everyspan.wire.frame import HEADER_BYTES, Kind, pack
+
+_LOGGER = logging.getLogger(__name__)
+
+_WRITER = re.compile(r"\d{7}-[0-9a-f]{12}")
+_ABANDONED_AFTER_S = 3600
+
+# What `encode_interrupted` adds to a START frame is less than this.
+_LONGER_BY_BYTES = 160
 
 
 def adopt(root: Path, *, living: WriterId | None) -> Iterator[Backlog]:
-    """The backlog of every dead writer under `root`, each now locked by us."""
-    raise NotImplementedError
+    """The backlog of every dead writer under `root`, each now locked by us until it is finished or let go.
+
+    A directory whose lock somebody holds is passed over, also when that somebody is this process: calling it
+    again yields only what is new. So are segments of a format version that we do not know, and what cannot be read.
+
+    Args:
+        living: this process's own writer, which need not be tried.
+    """
+    for name in sorted(_names(root)):
+        directory = root / name
+        if name.startswith(UNDER_CONSTRUCTION):
+            _remove_abandoned(directory)
+        elif _WRITER.fullmatch(name) and name != living:
+            lease = _lease(directory)
+            if lease is not None:
+                yield AdoptedBacklog(lease)
+
+
+class AdoptedBacklog:
+    """Ships what a dead writer left. Each START whose SPAN never came is a SPAN *interrupted* instead.
+
+    The same bytes come out each time, so that a crash in here delivers copies, which their stamps expose.
+    """
+
+    def __init__(self, lease: Lease) -> None:
+        self.writer = WriterId(lease.directory.name)
+        self._directory = lease.directory
+        self._lease = lease
+        self._found: Inventory | None = None
+        self._next = 0
+        self._saved = load_cursor(lease.directory)
+
+    @property
+    def damaged(self) -> int:
+        """Ranges that are no frames; they are copied to the writer's quarantine directory."""
+        return len(self._inventory.damaged)
+
+    @property
+    def torn_bytes(self) -> int:
+        """What the last write left when the process died within it; its append never returned."""
+        return self._inventory.torn_bytes
+
+    def peek(self, *, limit_bytes: int) -> Batch | None:
+        """See `Backlog`.
+
+        Raises:
+            OSError: a segment can not be read.
+        """
+        entries = self._inventory.entries
+        if self._next >= len(entries):
+            return None
+        last = self._next + 1
+        segment = entries[self._next].extent
+        size = _size(entries[self._next])
+        while last < len(entries) and entries[last].extent is segment:
+            size += _size(entries[last])
+            if size > limit_bytes:
+                break
+            last += 1
+        return self._batch(entries[self._next : last])
+
+    def ack(self, batch: Batch) -> None:
+        """See `Backlog`.
+
+        Raises:
+            SpoolError: an older batch is not acknowledged yet.
+        """
+        found = self._inventory
+        behind = bisect_right(found.ends, batch.last)
+        if behind <= self._next:
+            return
+        if batch.first > self._position:
+            raise SpoolError(
+                f"frames before {batch.first} are not settled yet; the cursor is at {self._position}"
+            )
+        self._next = behind
+        if batch.last > self._saved:
+            save_cursor(self._directory, batch.last)
+            self._saved = batch.last
+        self._delete_settled(keep_last=True)
+
+    def set_aside(self, batch: Batch, *, reason: str) -> None:
+        """See `Backlog`."""
+        keep_refused(self._directory, self.writer, batch, reason=reason)
+        self.ack(batch)
+
+    def pending(self) -> int:
+        """See `Backlog`."""
+        return sum(entry.is_cargo for entry in self._inventory.entries[self._next :])
+
+    def finish(self) -> bool:
+        """See `Backlog`. What was refused or damaged stays on disk, and its directory with it."""
+        if self._next < len(self._inventory.entries):
+            return False
+        self._delete_settled(keep_last=False)
+        if segments_in(self._directory):
+            return False
+        (self._directory / ACKED).unlink(missing_ok=True)
+        (self._directory / ".held").unlink(missing_ok=True)
+        emptied = tidy(self._directory)
+        if emptied:
+            # Under the lock: whoever opened the lock file meanwhile finds that it is not there any more.
+            (self._directory / LOCK).unlink(missing_ok=True)
+            os.rmdir(self._directory)
+        self.release()
+        return emptied
+
+    def release(self) -> None:
+        """Let somebody else adopt what is left; the same happens when this object goes."""
+        self._lease.release()
+
+    @property
+    def _inventory(self) -> Inventory:
+        if self._found is None:
+            self._found = take_inventory(self._directory, self._saved)
+        return self._found
+
+    @property
+    def _position(self) -> Position:
+        return self._inventory.ends[self._next - 1] if self._next else Position(0, 0)
+
+    def _batch(self, entries: list[Entry]) -> Batch:
+        found = self._inventory
+        start, extent = entries[0].frame.start, entries[0].extent
+        data = read_bytes(extent.path, start=start, end=entries[-1].frame.end)
+        if len(data) != entries[-1].frame.end - start:
+            raise SpoolError(f"{extent.path} was cut short while it was read")
+        pieces = []
+        for entry in entries:
+            frame = entry.frame
+            piece = data[frame.start - start : frame.end - start]
+            pieces.append(_interrupted(entry, piece, found.died_ns) if entry.interrupted else piece)
+        return Batch(
+            body=b"".join(pieces),
+            frames=len(entries),
+            spans=sum(entry.is_cargo for entry in entries),
+            spooled_to=found.last_seq,
+            closed=True,
+            first=self._position,
+            last=entries[-1].end,
+            ends=tuple(entry.end for entry in entries),
+        )
+
+    def _delete_settled(self, *, keep_last: bool) -> None:
+        """Oldest first and never past one that stays: a START must not outlive the SPAN that ends its call."""
+        found = self._inventory
+        waiting = found.entries[self._next].extent if self._next < len(found.entries) else None
+        while found.extents and (len(found.extents) > 1 or not keep_last):
+            oldest = found.extents[0]
+            if oldest is waiting or oldest in found.unsaved_damage:
+                return
+            if waiting is not None and oldest.number >= waiting.number:
+                return
+            oldest.path.unlink(missing_ok=True)
+            del found.extents[0]
+
+
+def _interrupted(entry: Entry, frame: bytes, died_ns: int) -> bytes:
+    payload = encode_interrupted(frame[HEADER_BYTES:], end_ns=died_ns)
+    return pack(Kind.SPAN, entry.frame.seq, payload, nonce=entry.extent.nonce)
+
+
+def _size(entry: Entry) -> int:
+    return entry.frame.end - entry.frame.start + (_LONGER_BY_BYTES if entry.interrupted else 0)
+
+
+def _names(root: Path) -> list[str]:
+    try:
+        return os.listdir(root)
+    except FileNotFoundError:
+        return []  # nothing was ever written for this destination
+
+
+def _lease(directory: Path) -> Lease | None:
+    """The lock of a directory that holds something for us."""
+    try:
+        lease = take_lease(directory)
+        if lease is None:
+            return None
+        extents = segments_in(directory)
+        if extents and header_of(extents[-1]).get("version", FORMAT_VERSION) == FORMAT_VERSION:
+            return lease
+        if not extents:
+            AdoptedBacklog(lease).finish()  # removes an empty one; what was refused stays
+        else:
+            _LOGGER.warning("%s was written by another version of everyspan and is left alone", directory)
+        lease.release()
+    except OSError as error:
+        _LOGGER.warning("%s can not be adopted: %s", directory, error)
+    return None
+
+
+def _remove_abandoned(building: Path) -> None:
+    """A directory whose process died before it could be used."""
+    try:
+        if time.time() - os.lstat(building).st_mtime > _ABANDONED_AFTER_S:
+            (building / LOCK).unlink(missing_ok=True)
+            os.rmdir(building)
+    except OSError as error:
+        _LOGGER.debug("%s is left where it is: %s", building, error)

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
-from enum import Enum
+from dataclasses import replace
 from pathlib import Path
 
+from everyspan.errors import SpoolError
 from everyspan.settings import Fsync
+from everyspan.spool import forks
 from everyspan.spool.backlog import Backlog
+from everyspan.spool.durable import IntervalSync, reach_disk
+from everyspan.spool.keeper import Keeper, Kept
+from everyspan.spool.living import LivingBacklog
 from everyspan.spool.tally import Counts
 from everyspan.wire.frame import Kind
 
-
-class Kept(Enum):
-    """Where a frame is when `append` returns."""
-
-    DISK = "in a segment"
-    MEMORY = "in memory; it goes to disk as soon as the disk takes it"
-    DROPPED = "nowhere; its number and the reason will be told to the destination"
+__all__ = ["Kept", "Log"]
 
 
 class Log:
-    """One writer's frames, for one destination."""
+    """One writer's frames, for one destination. Use it from any thread, signal handler or forked child.
+
+    `append` returns after the frame is in the kernel's page cache, so it survives this process however it dies. A
+    forked child gets a writer of its own at its first append. After `close`, too, an append begins a new writer:
+    a span that ends late is late, not lost.
+
+    Interleavings, all under one re-entrant lock:
+
+    - Another thread appends: it waits for the write, about 5 µs.
+    - A signal handler or a `__del__` appends within our write: it finds `_busy`, leaves its frame in `_reentered`
+      and returns; we write it before we return. One that comes after our last look finds `_busy` False.
+    - Somebody forks: the lock is taken before and let go after (`forks.py`), so no child begins with half a frame.
+    - KeyboardInterrupt within our write: the frame is found on disk or told as dropped, and the exception goes on.
+    """
+
+    _backlog: LivingBacklog | None
+    _ticking: IntervalSync | None
 
     def __init__(
         self,
@@ -32,29 +48,179 @@ class Log:
         cap_bytes: int,
         segment_bytes: int = 16 << 20,
     ) -> None:
-        raise NotImplementedError
+        """Nothing is made on disk before the first append.
+
+        Args:
+            root: the destination's directory, the parent of its writers' directories.
+            about: goes into every segment's HEADER: `destination`, `url`, `library`.
+            cap_bytes: most bytes that wait on disk for the destination.
+        """
+        self._root = root
+        self._about = dict(about)
+        self._fsync = fsync
+        self._cap_bytes = cap_bytes
+        self._segment_bytes = segment_bytes
+        self._begin()
+        forks.register(self)
 
     def append(self, kind: Kind, payload: bytes | bytearray, *, stamp_at: int | None = None) -> Kept:
-        """Keep one frame."""
-        raise NotImplementedError
+        """Keep one START, SPAN or BATCH frame. Raises nothing but what a signal handler raises meanwhile.
+
+        Args:
+            stamp_at: where in `payload` the stamp's 37 bytes go; they are written in place when it is a bytearray.
+
+        Returns:
+            DISK after the fdatasync, for Fsync.ALWAYS; MEMORY when that failed.
+        """
+        with self._lock:
+            if self._busy:
+                self._reentered.append((kind, bytes(payload), stamp_at))
+                return Kept.MEMORY
+            kept = self._append(kind, payload, stamp_at)
+        if self._fsync is Fsync.ALWAYS and kept is Kept.DISK:
+            return kept if self._durable(self._keeper.placed) else Kept.MEMORY
+        if self._fsync is Fsync.INTERVAL and self._ticking is None:
+            self._ticking = IntervalSync(self)
+        return kept
 
     def sync(self) -> None:
-        """Return when everything appended before is on stable storage."""
-        raise NotImplementedError
+        """Return when everything appended before the call is on stable storage; one fdatasync serves all who wait.
+
+        Raises:
+            SpoolError: some of it may not be: the disk refused it, or an fdatasync failed. It is offered to the
+                destination all the same.
+        """
+        with self._lock:
+            self._settle()
+            waiting, goal = len(self._keeper.ring), self._keeper.placed
+        if waiting:
+            raise SpoolError(f"{waiting} frames wait in memory because the disk takes nothing")
+        if not self._durable(goal):
+            raise SpoolError("an fdatasync failed; what was appended may not survive a power cut")
 
     @property
     def crowded(self) -> bool:
-        """Whether four fifths of `cap_bytes` are in use: time to leave out bodies."""
-        raise NotImplementedError
+        """Whether four fifths of `cap_bytes` are in use: time to leave bodies out, so that money still fits."""
+        return self._keeper.crowded
 
     def counts(self) -> Counts:
-        """The numbers right now."""
-        raise NotImplementedError
+        """The numbers right now; they go on after `close`, and begin anew in a forked child."""
+        with self._lock:
+            writer, tally = self._keeper.writer, self._keeper.tally
+            numbers = Counts(
+                spans=tally.spans,
+                on_disk=tally.on_disk,
+                in_memory=tally.in_memory,
+                dropped={reason: spans for reason, spans in tally.dropped.items() if spans},
+                acknowledged=tally.acknowledged,
+                set_aside=tally.set_aside,
+                errors=dict(tally.errors),
+            )
+            if writer is None:
+                return numbers
+            return replace(
+                numbers,
+                writer=writer.id,
+                last_seq=writer.last_seq,
+                unacknowledged_bytes=writer.waiting_bytes,
+            )
 
     def backlog(self) -> Backlog | None:
-        """The read side of this log's own writer; None before the first append."""
-        raise NotImplementedError
+        """The read side of this log's own writer; None before the first append, and after `close`."""
+        with self._lock:
+            writer = self._keeper.writer
+            if writer is None or writer.closed:
+                return None
+            if self._backlog is None or self._backlog.writer != writer.id:
+                self._backlog = LivingBacklog(writer, self._keeper, self._lock, settle=self._settle)
+            return self._backlog
 
     def close(self) -> None:
-        """Say that this writer is finished and give its directory up for adoption."""
-        raise NotImplementedError
+        """Say that this writer is finished and give its directory up: `adopt` finds it from now on.
+
+        What only memory holds is written, or counted as dropped when the disk still refuses. Safe to repeat.
+        """
+        with self._lock:
+            self._keeper.finish()
+            ticking, self._ticking = self._ticking, None
+        if ticking is not None:
+            ticking.stop()
+        if self._fsync is not Fsync.NONE:
+            self._durable(self._keeper.placed)
+
+    def before_fork(self) -> None:
+        """See `forks.Forks`."""
+        self._lock.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        """See `forks.Forks`."""
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """See `forks.Forks`."""
+        parents = self._keeper.writer
+        self._begin()
+        if parents is not None:
+            parents.abandon()
+
+    def _begin(self) -> None:
+        """A new log, or the same one in a forked child, where nothing of the parent's is ours."""
+        self._lock = threading.RLock()
+        self._busy = False
+        self._reentered: list[tuple[Kind, bytes, int | None]] = []
+        self._keeper = Keeper(
+            self._root, about=self._about, cap_bytes=self._cap_bytes, segment_bytes=self._segment_bytes
+        )
+        self._backlog = None
+        # Re-entrant, because a signal handler may append within our fdatasync.
+        self._syncing = threading.RLock()
+        self._durable_to = self._suspect_to = 0
+        self._ticking = None
+
+    def _append(self, kind: Kind, payload: bytes | bytearray, stamp_at: int | None) -> Kept:
+        self._busy = True
+        try:
+            kept = self._keeper.keep(kind, payload, stamp_at)
+        finally:
+            self._busy = False
+        # What came in while `_busy` was True is in the list by now; what comes from here on writes itself.
+        while self._reentered:
+            self._append(*self._reentered.pop(0))
+        return kept
+
+    def _settle(self) -> None:
+        with self._lock:
+            if self._busy:
+                return
+            self._busy = True
+            try:
+                self._keeper.settle()
+            finally:
+                self._busy = False
+
+    def _durable(self, goal: int) -> bool:
+        """Whether the first `goal` frames are on stable storage, after at most one fdatasync of our own.
+
+        The one who syncs takes no other lock: a signal handler may wait here above a frame that holds `_lock`. So
+        `placed` is read first and the files after it; a frame within `placed` is in one of them, or was delivered.
+        """
+        with self._syncing:
+            if self._durable_to >= goal:
+                return self._suspect_to < goal
+            writer, covered = self._keeper.writer, self._keeper.placed
+            failure: OSError | None = None
+            if writer is not None:
+                unsynced = writer.unsynced()
+                try:
+                    reach_disk(unsynced.files, unsynced.directories)
+                except OSError as error:
+                    failure = error
+                    self._suspect_to = covered
+                writer.synced(unsynced)
+            self._durable_to = covered
+        if failure is not None:
+            with self._lock:
+                self._keeper.tally.failed(failure)
+                if writer is not None:
+                    writer.retire_segment()
+        return failure is None

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from everyspan.model.ids import WriterId
+from everyspan.spool.cursor import load_cursor
+from everyspan.spool.lease import LOCK, UNDER_CONSTRUCTION
+from everyspan.spool.notes import header_of
+from everyspan.spool.quarantine import damaged_in, refused_in
+from everyspan.spool.segment import Extent, read_bytes, segments_in
+from everyspan.wire.frame import CARGO, scan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,11 +23,11 @@ class Waiting:
     """The destination's id: the directory's name."""
     writer: WriterId
     alive: bool
-    """Whether somebody holds its lock: its own process, or one that adopted it."""
+    """Whether somebody holds its lock: its own process, or one that adopted it. True where that can not be told."""
     url: str
     """Where its frames go, as its HEADER says; empty when that can not be read."""
     spans: int
-    """SPAN frames not yet acknowledged."""
+    """SPAN frames not yet acknowledged. Calls that a dead writer left unfinished are not among them."""
     size_bytes: int
     """What its segments take on disk."""
     refused: int
@@ -30,5 +37,81 @@ class Waiting:
 
 
 def waiting(spool_dir: Path) -> list[Waiting]:
-    """Every writer of every destination in `spool_dir`."""
-    raise NotImplementedError
+    """Every writer of every destination in `spool_dir`, in order of their names.
+
+    Raises:
+        OSError: a directory or file can not be read; one that goes away meanwhile is left out.
+    """
+    locks = _locks()
+    found = []
+    for destination in _directories(spool_dir):
+        for directory in _directories(destination):
+            if not directory.name.startswith(UNDER_CONSTRUCTION):
+                found.append(_look(directory, locks))
+    return found
+
+
+def _look(directory: Path, locks: set[tuple[int, int, int]] | None) -> Waiting:
+    extents = segments_in(directory)
+    cursor = load_cursor(directory)
+    spans = 0
+    for extent in extents:
+        if extent.number >= cursor.segment:
+            spans += _spans(extent, cursor.offset if extent.number == cursor.segment else 0)
+    return Waiting(
+        destination=directory.parent.name,
+        writer=WriterId(directory.name),
+        alive=locks is None or _lock_of(directory) in locks,
+        url=_url(extents),
+        spans=spans,
+        size_bytes=sum(extent.size_bytes for extent in extents),
+        refused=refused_in(directory),
+        damaged=damaged_in(directory),
+    )
+
+
+def _spans(extent: Extent, start: int) -> int:
+    try:
+        data = read_bytes(extent.path, start=start, end=extent.size_bytes)
+    except FileNotFoundError:
+        return 0  # delivered while we looked
+    return sum(frame.kind in CARGO for frame in scan(data, nonce=extent.nonce).frames)
+
+
+def _url(extents: list[Extent]) -> str:
+    for extent in reversed(extents):
+        try:
+            return str(header_of(extent).get("url", ""))
+        except FileNotFoundError:
+            continue  # delivered while we looked
+    return ""
+
+
+def _lock_of(directory: Path) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(directory / LOCK)
+    except FileNotFoundError:
+        return None
+    return os.major(found.st_dev), os.minor(found.st_dev), found.st_ino
+
+
+def _locks() -> set[tuple[int, int, int]] | None:
+    """Device and inode of every file that somebody holds with flock; None where the system does not tell.
+
+    Trying the lock would hold it for a moment, and whoever wants to adopt the directory just then would pass over it.
+    """
+    try:
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    # "3: FLOCK  ADVISORY  WRITE 4242 fd:01:262155 0 EOF"
+    places = [line.split()[5].split(":") for line in lines if " FLOCK " in line and "->" not in line]
+    return {(int(major, 16), int(minor, 16), int(inode)) for major, minor, inode in places}
+
+
+def _directories(root: Path) -> list[Path]:
+    try:
+        with os.scandir(root) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return []

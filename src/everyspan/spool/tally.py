@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from everyspan.model.ids import Seq, WriterId
+
+_NO_SEQ = Seq(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +22,7 @@ class Counts:
 
     writer: WriterId | None = None
     """None before the first append."""
-    last_seq: Seq = Seq(0)
+    last_seq: Seq = _NO_SEQ
     """The highest number given out; START frames take numbers too."""
     spans: int = 0
     """SPAN frames appended."""
@@ -35,3 +40,57 @@ class Counts:
     """What waits on disk; `cap_bytes` limits it."""
     errors: Mapping[str, int] = field(default_factory=dict)
     """System calls that failed, by errno's name, such as ENOSPC."""
+
+
+class DropNote(NamedTuple):
+    """Frames that could not be kept, as a DROP frame will name them."""
+
+    reason: str
+    ranges: list[list[int]]
+    """First and last numbers, both included."""
+    spans: int
+
+
+class Tally:
+    """The numbers behind `Counts`. Its log's lock guards it."""
+
+    def __init__(self) -> None:
+        self.on_disk = 0
+        self.in_memory = 0
+        self.acknowledged = 0
+        self.set_aside = 0
+        self.dropped: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        self._untold: dict[str, DropNote] = {}
+
+    @property
+    def spans(self) -> int:
+        """All that were handed over."""
+        return self.on_disk + self.in_memory + sum(self.dropped.values())
+
+    def failed(self, error: OSError) -> None:
+        """Count a system call that failed."""
+        self.errors[errno.errorcode.get(error.errno or 0, type(error).__name__)] += 1
+
+    def drop(self, reason: str, first: int, last: int, *, spans: int) -> None:
+        """Count frames `first` to `last`, `spans` of them spans, as dropped, and remember to tell."""
+        if spans:
+            self.dropped[reason] += spans
+        note = self._untold.get(reason) or DropNote(reason, [], 0)
+        if note.ranges and note.ranges[-1][1] == first - 1:
+            note.ranges[-1][1] = last
+        else:
+            note.ranges.append([first, last])
+        self._untold[reason] = note._replace(spans=note.spans + spans)
+
+    def untold(self) -> list[DropNote]:
+        """What no DROP frame names yet."""
+        return list(self._untold.values())
+
+    def told(self, note: DropNote) -> None:
+        """A DROP frame names `note` now."""
+        del self._untold[note.reason]
+
+    def forget_untold(self) -> None:
+        """The writer ended without a disk to tell it to."""
+        self._untold.clear()

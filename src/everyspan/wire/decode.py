@@ -20,6 +20,7 @@ __all__ = [
     "identify",
     "partial_success",
     "pieces",
+    "span_ids",
     "unwrap",
     "wrap",
 ]
@@ -104,6 +105,20 @@ def identify(payload: bytes | bytearray) -> Identity:
         elif field.number == 9 and payload.startswith(_STAMP_KEY, field.value_start):
             stamp = _stamp(payload, field)
     return Identity(trace_id, span_id, stamp)
+
+
+def span_ids(payload: bytes | bytearray) -> bytes:
+    """Trace id and span id in one, 24 bytes, of the span in a START or SPAN payload; without looking further.
+
+    Raises:
+        WireError: there is no span in it.
+    """
+    ids = [b"", b""]
+    for field in inside(payload, find_span(payload).span):
+        if field.number > 2:
+            break  # every encoder writes the ids first, and a prompt may be long
+        ids[field.number - 1] = bytes(payload[field.value_start : field.end])
+    return b"".join(ids)
 
 
 def partial_success(answer: bytes) -> PartialSuccess:

@@ -1,0 +1,126 @@
+"""What a dead writer's directory holds, found by reading all of it once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from everyspan.errors import WireError
+from everyspan.model.ids import Seq
+from everyspan.spool.backlog import Position
+from everyspan.spool.notes import read_note
+from everyspan.spool.open_calls import OpenCalls
+from everyspan.spool.quarantine import keep_damaged
+from everyspan.spool.segment import Extent, read_bytes, segments_in
+from everyspan.wire.frame import CARGO, Frame, Kind, scan
+
+_NO_SEQ = Seq(0)
+
+
+class Entry(NamedTuple):
+    """One frame to be shipped."""
+
+    extent: Extent
+    frame: Frame
+    interrupted: bool
+    """It is a START whose call never ended: what is shipped is a SPAN."""
+
+    @property
+    def end(self) -> Position:
+        """The place behind it."""
+        return Position(self.extent.number, self.frame.end)
+
+    @property
+    def is_cargo(self) -> bool:
+        """Whether somebody waits for it."""
+        return self.interrupted or self.frame.kind in CARGO
+
+
+@dataclass(slots=True)
+class Inventory:
+    """The frames behind the cursor, in order, and before them the calls that were open when their START was settled."""
+
+    entries: list[Entry] = field(default_factory=list)
+    ends: list[Position] = field(default_factory=list)
+    """The end of each entry; ascending."""
+    extents: list[Extent] = field(default_factory=list)
+    damaged: list[tuple[Extent, int, int]] = field(default_factory=list)
+    """From and to, of what is not a frame; each range is in quarantine, unless its extent is in `unsaved_damage`."""
+    unsaved_damage: set[Extent] = field(default_factory=set)
+    torn_bytes: int = 0
+    last_seq: Seq = _NO_SEQ
+    died_ns: int = 0
+    """The last sign of life: when the last segment was last written. The same at each look."""
+
+
+def take_inventory(directory: Path, cursor: Position) -> Inventory:
+    """Read every segment in `directory`, copy damage to quarantine, and pair the calls' begins and ends.
+
+    Raises:
+        OSError: a segment can not be read.
+    """
+    found = Inventory(extents=segments_in(directory))
+    calls: OpenCalls[int] = OpenCalls()
+    starts: dict[int, Entry] = {}
+    entries: list[Entry] = []
+    for extent in found.extents:
+        data = read_bytes(extent.path)
+        frames = _frames(found, directory, extent, data)
+        for frame in frames:
+            payload = data[frame.payload]
+            calls.see(frame.kind, payload, frame.seq)
+            found.last_seq = max(found.last_seq, frame.seq, _last_named(frame.kind, payload))
+            entry = Entry(extent, frame, False)
+            if frame.kind == Kind.START:
+                starts[frame.seq] = entry  # a START can stand in segment 0, too: the later one counts
+            entries.append(entry)
+    if found.extents:
+        found.died_ns = os.stat(found.extents[-1].path).st_mtime_ns
+    interrupted = {starts[seq] for seq in calls.still_open()}
+    found.entries = list(_to_ship(entries, interrupted, cursor))
+    found.ends = [entry.end for entry in found.entries]
+    return found
+
+
+def _to_ship(entries: list[Entry], interrupted: set[Entry], cursor: Position) -> Iterator[Entry]:
+    for entry in entries:
+        if entry in interrupted:
+            yield entry._replace(interrupted=True)
+        elif entry.end > cursor:
+            yield entry
+
+
+def _frames(found: Inventory, directory: Path, extent: Extent, data: bytes) -> list[Frame]:
+    scanned = scan(data, nonce=extent.nonce)
+    damaged = list(scanned.damaged)
+    if scanned.torn_at is not None:
+        if extent is found.extents[-1]:
+            found.torn_bytes += len(data) - scanned.torn_at
+        else:
+            # Only the last write of a process can be cut short; anywhere else something was lost.
+            damaged.append((scanned.torn_at, len(data)))
+    for start, end in damaged:
+        found.damaged.append((extent, start, end))
+        try:
+            keep_damaged(directory, extent.path, start, data[start:end])
+        except OSError:
+            found.unsaved_damage.add(extent)  # the segment stays until its damage is safe
+    return scanned.frames
+
+
+def _last_named(kind: int, payload: bytes) -> Seq:
+    """The highest number that a DROP or CLOSE frame speaks of."""
+    if kind not in (Kind.DROP, Kind.CLOSE):
+        return Seq(0)
+    try:
+        content = read_note(payload)
+    except WireError:
+        return Seq(0)
+    ranges = content.get("ranges")
+    named = [content.get("last")]
+    if isinstance(ranges, list):
+        named += [each[-1] for each in ranges if isinstance(each, list) and each]
+    return Seq(max((number for number in named if isinstance(number, int)), default=0))

@@ -1,0 +1,93 @@
+"""Calls that began and did not end: what has to outlive the delivery of the rest."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from everyspan.errors import WireError
+from everyspan.spool.segment import Extent, read_bytes, segment_name
+from everyspan.wire.decode import span_ids
+from everyspan.wire.frame import Kind, pack, scan
+
+T = TypeVar("T", bound=Hashable)
+
+HELD_BYTES = 16 << 20
+"""Most bytes of START frames that are kept for calls that do not end; the oldest go first."""
+
+
+class OpenCalls(Generic[T]):
+    """Pairs each SPAN frame with the START frame before it, by trace id and span id.
+
+    First come, first ended: under `random.seed` two calls can have the same ids.
+    """
+
+    def __init__(self) -> None:
+        self._open: defaultdict[bytes, list[T]] = defaultdict(list)
+        self.unreadable = 0
+        """Payloads that hold no span, and so end no call."""
+
+    def see(self, kind: int, payload: bytes, token: T) -> None:
+        """A frame, in the order of the log. `token` is what `still_open` gives back for a START."""
+        if kind not in (Kind.START, Kind.SPAN):
+            return
+        try:
+            ids = span_ids(payload)
+        except WireError:
+            self.unreadable += 1
+            return
+        if kind == Kind.START:
+            if token not in self._open[ids]:  # a START can stand in segment 0 and in its own, after a crash
+                self._open[ids].append(token)
+        elif ids in self._open:
+            self._open[ids].pop(0)
+            if not self._open[ids]:
+                del self._open[ids]
+
+    def still_open(self) -> set[T]:
+        """The tokens of the START frames whose SPAN was not seen."""
+        return {token for tokens in self._open.values() for token in tokens}
+
+
+def hold_starts(
+    directory: Path, leaving: Iterable[Extent], open_seqs: set[int], *, nonce: int
+) -> Extent | None:
+    """Write segment 0: the START frames of `open_seqs` from segments that are about to be deleted.
+
+    A call can be open for hours, and must be found interrupted when the process dies then; its START frame was
+    delivered long ago, in a segment that has no other reason to stay. The file is replaced in one step, before the
+    segments go. Returns None when nothing is open.
+
+    Raises:
+        OSError: it could not be written; the segments have to stay.
+    """
+    path = directory / segment_name(0, nonce)
+    records: list[bytes] = []
+    for extent in leaving if open_seqs else ():
+        data = read_bytes(extent.path, end=extent.size_bytes)
+        for frame in scan(data, nonce=extent.nonce).frames:
+            if frame.kind == Kind.START and frame.seq in open_seqs:
+                records.append(pack(frame.kind, frame.seq, data[frame.payload], nonce=nonce))
+    kept = _newest(records, HELD_BYTES)
+    if not kept:
+        path.unlink(missing_ok=True)
+        return None
+    building = directory / ".held"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(building, flags, 0o600)
+    with open(fd, "wb") as file:
+        file.writelines(kept)
+    os.replace(building, path)
+    return Extent(0, nonce, path, sum(map(len, kept)))
+
+
+def _newest(records: list[bytes], limit_bytes: int) -> list[bytes]:
+    size = sum(map(len, records))
+    first = 0
+    while size > limit_bytes:
+        size -= len(records[first])
+        first += 1
+    return records[first:]

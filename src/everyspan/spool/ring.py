@@ -1,0 +1,52 @@
+"""Frames in memory while the disk refuses them."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+from everyspan.wire.frame import Kind
+
+RING_BYTES = 8 << 20
+"""Room for some hundreds of calls: a disk that is full for minutes, not for hours."""
+
+
+class Held(NamedTuple):
+    """A frame that has its number and is not yet in a segment."""
+
+    kind: Kind
+    seq: int
+    payload: bytes | bytearray
+
+
+class Ring:
+    """First in, first out, up to `RING_BYTES` of payload. Its log's lock guards it."""
+
+    def __init__(self) -> None:
+        self._frames: deque[Held] = deque()
+        self._size_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def offer(self, held: Held) -> bool:
+        """Keep `held`; False when there is no room for it."""
+        if self._size_bytes + len(held.payload) > RING_BYTES:
+            return False
+        self._frames.append(held)
+        self._size_bytes += len(held.payload)
+        return True
+
+    def oldest(self) -> Held:
+        """The frame to write next, which stays here until `shift`."""
+        return self._frames[0]
+
+    def newest(self) -> Held:
+        """The frame that came last."""
+        return self._frames[-1]
+
+    def shift(self) -> Held:
+        """Take the oldest frame out."""
+        held = self._frames.popleft()
+        self._size_bytes -= len(held.payload)
+        return held
