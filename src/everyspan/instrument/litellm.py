@@ -57,6 +57,7 @@ class LitellmHooks:
 
     def install(self) -> None:
         """Hook litellm now if it is loaded, else at its import."""
+        when_imported("litellm.litellm_core_utils.litellm_logging", self._hook_attempts)
         # Hooked before litellm decorates its functions, `client` gives them over one by one; no search is needed.
         when_imported("litellm.utils", self._hook_decorator)
         when_imported("litellm", self._hook_functions)
@@ -69,6 +70,10 @@ class LitellmHooks:
             return decorated
 
         patch.exchange(utils.client, client)
+
+    def _hook_attempts(self, logging: ModuleType) -> None:
+        # litellm announces each request to a provider here, retries and fallbacks included.
+        patch.exchange(logging.Logging.pre_call, _count_attempt)
 
     def _hook_functions(self, litellm: ModuleType) -> None:
         codes = _decorated_codes(patch.original_of(litellm.utils.client))
@@ -171,13 +176,19 @@ class LitellmHooks:
         return call
 
 
+def _count_attempt(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    call = current()
+    if call is not None:
+        call.attempts += 1
+    return original(*args, **kwargs)
+
+
 def _is_same_call(outer: Call, function: FunctionType, kwargs: Mapping[str, Any]) -> bool:
     """True when litellm has entered itself on behalf of the open call: a retry, a fallback, a bridge, a twin.
 
     Anything else inside an open call is a call of its own (guardrails, agent loops): it has its own tokens.
     """
     if kwargs.get("litellm_logging_obj") is not None:
-        outer.attempts += 1
         return True
     if any(kwargs.get(flag) is True for flag in _SAME_CALL_FLAGS):
         return True

@@ -40,6 +40,9 @@ class End(StrEnum):
     """The process died; written by whoever finds its spool."""
 
 
+_NOT_CHARGED = frozenset({400, 401, 403, 404, 413, 422, 429})
+"""HTTP answers by which a provider says that it did no work. After a 5xx or a timeout nobody can know."""
+
 UNFINISHED = frozenset(
     {End.CLOSED, End.ABANDONED, End.CANCELLED, End.TIMEOUT, End.EXIT, End.INTERRUPTED, End.ERROR}
 )
@@ -171,6 +174,8 @@ class Call:
         if error is not None:
             kind = type(error).__name__
             attributes[names.ERROR_TYPE] = kind
+            if self.answer is None and getattr(error, "status_code", None) in _NOT_CHARGED:
+                attributes[names.UNBILLED] = f"the provider refused the call ({getattr(error, 'status_code', '')})"
             self.span.set_status(Status(StatusCode.ERROR, f"{kind}: {str(error)[:500]}"))
         elif how in UNFINISHED:
             attributes[names.ERROR_TYPE] = how.value

@@ -1,0 +1,48 @@
+"""What tests of recording share: a process-wide everyspan that delivers to a sink, and the spans of one test."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry.trace import format_trace_id
+
+import everyspan
+from everyspan.testing.received import ReceivedSpan
+from everyspan.testing.sink import Sink
+
+
+class Recording:
+    """The spans of one trace, as they arrived at the sink."""
+
+    def __init__(self, sink: Sink, trace_id: str) -> None:
+        self._sink = sink
+        self.trace_id = trace_id
+
+    def spans(self) -> list[ReceivedSpan]:
+        """Everything recorded in this trace so far, in the order of arrival, without the test's own root."""
+        gc.collect()  # streams that were dropped end when they are collected
+        receipt = everyspan.flush(timeout_s=20)
+        assert receipt.complete, receipt
+        return [
+            span
+            for span in self._sink.spans
+            if span.trace_id == self.trace_id and span.name != "the test's own root"
+        ]
+
+    def calls(self) -> list[ReceivedSpan]:
+        """The LLM calls among them."""
+        return [span for span in self.spans() if "gen_ai.operation.name" in span.attributes]
+
+    def only_call(self) -> ReceivedSpan:
+        """The one LLM call; fails when there are none or several."""
+        (call,) = self.calls()
+        return call
+
+
+@contextmanager
+def recording(sink: Sink) -> Iterator[Recording]:
+    """Everything inside happens in one trace of its own."""
+    with everyspan.span("the test's own root") as root:
+        yield Recording(sink, format_trace_id(root.get_span_context().trace_id))
