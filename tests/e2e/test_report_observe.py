@@ -68,4 +68,4 @@ def run(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess
 
 def stored(collector: Collector) -> list[dict[str, Any]]:
     traces = collector.ask("traces")["traces"]
-    return [each["row"] for trace in traces for each in collector.ask("traces", trace["trace_id"])["spans"]]
+    return [span for trace in traces for span in collector.ask("traces", trace["trace_id"])["spans"]]

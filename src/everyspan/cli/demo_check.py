@@ -19,7 +19,7 @@ from everyspan.testing.rates import LIST_PRICES, Tokens, undated
 EXIT_CODES = {"return": 0, "_exit": 0, "sigkill": -signal.SIGKILL}
 
 Span = dict[str, Any]
-"""A span's row as the API gives it."""
+"""A span as the API gives it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ def _spans(collector: Collector, service: str) -> Iterator[Span]:
         page = collector.ask("traces", service=service, limit=1000, before=before)
         for summary in page["traces"]:
             trace = collector.ask("traces", summary["trace_id"])
-            yield from (each["row"] for each in trace["spans"] if each["row"]["service"] == service)
+            yield from (span for span in trace["spans"] if span["service"] == service)
         before = page["next_cursor"]
         if not before:
             return
