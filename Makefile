@@ -53,7 +53,7 @@ format: .venv/.ready
 	$(BIN)/ruff format .
 
 bench: .venv/.ready
-	@$(BIN)/python -m benchmarks $(ARGS)
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
 
 # No host of a package index ends up in the locks: they hold names, versions and hashes.
 # A week's rest for new releases, so that a poisoned one is found by somebody else first.

@@ -69,11 +69,9 @@ def _what_it_used(span: Answer) -> list[str]:
         words.append(" → ".join("?" if count is None else f"{count:,}" for count in tokens) + " tokens")
     state = span.get("cost_state")
     if state:
-        words.append(
-            money(span.get("cost"))
-            if state in ("computed", "stated")
-            else f"{money(span.get('cost'))} {state}"
-        )
+        # A cost that is less than exact says so; one without an amount is only its state.
+        known = [money(span["cost"])] if span.get("cost") is not None else []
+        words.append(" ".join(known if state in ("computed", "stated") else [*known, one_line(state)]))
     return words
 
 
