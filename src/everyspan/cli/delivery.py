@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -103,6 +104,7 @@ def drain(
     """
     from everyspan.sender.drain import drain as deliver
 
+    _say_what_is_logged()
     root = directory or spool_dir()
     receipt = deliver(
         root,
@@ -124,6 +126,18 @@ def drain(
     return PENDING if receipt.pending or left else 0
 
 
+def _say_what_is_logged() -> None:
+    """Let the sender's words, which may hold a server's, reach stderr cleaned; each problem is said once."""
+
+    class Say(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            click.echo(one_line(record.getMessage(), width=400), err=True)
+
+    logger = logging.getLogger("everyspan")
+    logger.addHandler(Say())
+    logger.propagate = False
+
+
 def _show_progress(receipt: Receipt) -> None:
     click.echo(f"\r{receipt.delivered:,} of {receipt.recorded:,} spans delivered", nl=False, err=True)
     if not receipt.pending:
@@ -139,8 +153,6 @@ def _print_receipt(receipt: Receipt) -> None:
             f"{part.delivered:,} of {part.recorded:,} spans delivered, "
             f"{part.pending:,} pending, {part.set_aside:,} set aside, {part.dropped:,} dropped"
         )
-    if receipt.problem:
-        click.echo(f"everyspan: {one_line(receipt.problem, width=400)}", err=True)
 
 
 def _print_elsewhere(elsewhere: Iterable[Waiting]) -> None:
