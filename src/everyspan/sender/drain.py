@@ -59,9 +59,10 @@ def _ship(
     try:
         while True:
             for lane in lanes:
-                if lane.idle:
-                    lane.adopt()
                 lane.begin()
+                if lane.idle:  # all that it had is settled: look for more, and end when there is none
+                    lane.adopt()
+                    lane.begin()
             now = Receipt.sum(lane.inherited() for lane in lanes)
             if on_progress is not None and now != told:
                 on_progress(now)

@@ -136,13 +136,13 @@ class Lane:
     def adopt(self) -> None:
         """Take over what dead writers left; not while the destination fails, so that others may."""
         if not self.failing:
-            self._guarded(self._adopt)
+            self._guarded(self._adopt, pause=False)
 
     def take_over_own(self) -> None:
         """The living log has been closed: ship its last frames like those of the dead."""
         if self._flight is None and not self.failing and not self._closed:
             self._closed = True
-            self._guarded(self._adopt)
+            self._guarded(self._adopt, pause=False)
 
     def stop(self) -> None:
         """Drop the POST under way, the connection and what was adopted; all of it stays in the spool."""
@@ -185,12 +185,14 @@ class Lane:
             problem=self._problems.text,
         )
 
-    def _guarded(self, work: Callable[[], None]) -> None:
-        """The one guard of the sending thread: whatever breaks here costs a pause, never the thread."""
+    def _guarded(self, work: Callable[[], None], *, pause: bool = True) -> None:
+        """The one guard of a lane: whatever breaks in it costs a pause, or only a number, never the thread."""
         try:
             work()
         except Exception as error:  # noqa: BLE001
             self._errors[type(error).__name__] += 1
+            if not pause:
+                return
             self._flight = self._wait = None
             self._poster.close()
             self._fail(Verdict(Outcome.TRY_LATER, f"{type(error).__name__}: {error}", type(error).__name__))

@@ -221,15 +221,17 @@ class Sender:
                 lane.hurry()
         for lane in lanes:
             lane.urgent = self._flushing > 0 or self._closed
-        if self._closed and self._is_done(lanes, now):
-            return False
         if now >= self._adopt_at and not self._closed:
             self._adopt_at = now + _LOOK_FOR_THE_DEAD_EVERY_S
             for lane in lanes:
                 if lane.idle or not lane.attempts:
                     lane.adopt()
         for lane in lanes:
+            if self._closed:
+                lane.take_over_own()
             lane.begin()
+        if self._closed and (now >= self._close_by or all(lane.idle or lane.failing for lane in lanes)):
+            return False
         self._tell()
         self._sleep(lanes, (self._close_by if self._closed else self._adopt_at) - now)
         self._tell()
@@ -249,11 +251,6 @@ class Sender:
             longest_s = 0.0
         attend(lanes, bell=self._bell, longest_s=longest_s)
         self._asleep = False
-
-    def _is_done(self, lanes: list[Lane], now: float) -> bool:
-        for lane in lanes:
-            lane.take_over_own()
-        return now >= self._close_by or all(lane.idle or lane.failing for lane in lanes)
 
 
 class _Goal:
