@@ -25,6 +25,8 @@ _NO_FLOCK_HERE = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 class Lease:
     """A lock held on one writer's directory, until `release` or the end of the process."""
 
+    _fd = -1
+
     def __init__(self, directory: Path, fd: int) -> None:
         self.directory = directory
         self._fd = fd
@@ -41,6 +43,15 @@ class Lease:
         except OSError:
             return False
         return (there.st_ino, there.st_dev) == (ours.st_ino, ours.st_dev)
+
+    def lock(self) -> None:
+        """Take the lock of a directory that nobody else can see yet."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            # A network file system without locks: nobody can take it from us, and nobody will adopt it by itself.
+            if error.errno not in _NO_FLOCK_HERE:
+                raise
 
     def release(self) -> None:
         """Let others have the directory; safe to repeat."""
@@ -94,22 +105,21 @@ def new_lease(root: Path, writer: WriterId) -> Lease:
         OSError: it can not be made.
     """
     make_private(root)
-    building, directory = root / f"{UNDER_CONSTRUCTION}{writer}", root / writer
+    # A name of its own for each try: one that a signal handler's exception broke off must not block the next.
+    building = root / f"{UNDER_CONSTRUCTION}{writer}-{os.urandom(3).hex()}"
     os.mkdir(building, 0o700)
     try:
-        fd = _open_lock(building, os.O_CREAT | os.O_EXCL)
-    except OSError:
-        os.rmdir(building)
+        lease = Lease(building, _open_lock(building, os.O_CREAT | os.O_EXCL))
+        lease.lock()
+        os.rename(building, root / writer)
+        lease.directory = root / writer
+        return lease
+    except BaseException:
+        # Its own lock goes with `lease`. What was renamed already can be taken like any other.
+        if building.exists():
+            (building / LOCK).unlink(missing_ok=True)
+            building.rmdir()
         raise
-    try:
-        _lock(fd)
-        os.rename(building, directory)
-    except OSError:
-        os.close(fd)
-        os.unlink(building / LOCK)
-        os.rmdir(building)
-        raise
-    return Lease(directory, fd)
 
 
 def take_lease(directory: Path) -> Lease | None:
@@ -137,12 +147,3 @@ def take_lease(directory: Path) -> Lease | None:
 
 def _open_lock(directory: Path, how: int) -> int:
     return os.open(directory / LOCK, os.O_RDWR | how | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-
-
-def _lock(fd: int) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        # A network file system without locks: nobody can take it from us, and nobody will adopt it by itself.
-        if error.errno not in _NO_FLOCK_HERE:
-            raise

@@ -93,6 +93,8 @@ class Segment:
     `size_bytes` counts whole frames only and moves after the write, so a reader that stops there never sees a part.
     """
 
+    fd = -1
+
     def __init__(self, directory: Path, *, number: int, write: SteadyWrite) -> None:
         """Create the file.
 
@@ -112,7 +114,6 @@ class Segment:
         self._under_way: tuple[int, int] | None = None
         """Where the file will end, and the number of the frame, while its write is under way."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        self.fd = -1
         self.fd = os.open(self.path, flags, 0o600)
 
     @property

@@ -202,11 +202,11 @@ class Writer:
 
     def _rotate(self) -> Segment:
         self._own_directory()
-        fresh = Segment(self.directory, number=self._number + 1, write=self._write)
-        self._number += 1
+        self._number += 1  # before the file is made: a try that was broken off must not share its number
+        fresh = Segment(self.directory, number=self._number, write=self._write)
         try:
             fresh.put(pack(Kind.HEADER, 0, self._header(), nonce=fresh.nonce), 0)
-        except OSError:
+        except BaseException:
             fresh.close()
             os.unlink(fresh.path)
             raise

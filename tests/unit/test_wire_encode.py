@@ -1,0 +1,232 @@
+"""Our encoder says what the stock one says, and more where that one gives up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
+
+from everyspan.errors import WireError
+from everyspan.model.ids import Seq, WriterId
+from everyspan.wire.decode import identify, span_ids
+from everyspan.wire.encode import Encoded, encode_interrupted, encode_span, encode_started
+from everyspan.wire.envelope import unwrap, wrap
+from everyspan.wire.frame import Kind
+from everyspan.wire.stamp import STAMP, STAMP_LENGTH, Stamp, format_stamp
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=200)
+KEY = st.text(st.characters(codec="utf-8"), min_size=1, max_size=140)
+SCALAR = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | TEXT
+    | st.binary(max_size=300)
+)
+VALUE = st.recursive(
+    SCALAR,
+    lambda held: (
+        st.lists(held, max_size=4) | st.lists(held).map(tuple) | st.dictionaries(TEXT, held, max_size=3)
+    ),
+    max_leaves=8,
+)
+ATTRIBUTES = st.dictionaries(KEY, VALUE, max_size=8)
+NS = st.integers(0, 2**64 - 1)
+CONTEXT = st.builds(
+    SpanContext,
+    st.integers(1, 2**128 - 1),
+    st.integers(1, 2**64 - 1),
+    is_remote=st.booleans(),
+    trace_flags=st.just(TraceFlags(1)),
+    trace_state=st.sampled_from([TraceState(), TraceState([("vendor", "1"), ("other", "x")])]),
+)
+SPANS = st.builds(
+    ReadableSpan,
+    name=TEXT,
+    context=CONTEXT,
+    parent=st.none() | CONTEXT,
+    resource=st.builds(Resource, ATTRIBUTES, TEXT),
+    attributes=ATTRIBUTES,
+    events=st.lists(st.builds(Event, TEXT, ATTRIBUTES, NS), max_size=3),
+    links=st.lists(st.builds(Link, CONTEXT, ATTRIBUTES), max_size=3),
+    kind=st.sampled_from(list(SpanKind)),
+    status=st.builds(Status, st.just(StatusCode.ERROR), TEXT)
+    | st.just(Status(StatusCode.OK))
+    | st.just(Status()),
+    start_time=NS,
+    end_time=st.none() | NS,
+    instrumentation_scope=st.none() | st.builds(InstrumentationScope, TEXT, TEXT, TEXT, ATTRIBUTES),
+)
+
+
+def span_of(attributes: Mapping[str, Any]) -> ReadableSpan:
+    context = SpanContext(0xABC, 0xDEF, is_remote=False)
+    return ReadableSpan("call", context=context, attributes=attributes, start_time=1, end_time=2)
+
+
+def parsed(payload: bytes | bytearray) -> Any:
+    return ExportTraceServiceRequest.FromString(bytes(payload))
+
+
+def only_span(payload: bytes | bytearray) -> Any:
+    return parsed(payload).resource_spans[0].scope_spans[0].spans[0]
+
+
+def attribute(payload: bytes | bytearray, key: str) -> Any:
+    return next(each.value for each in only_span(payload).attributes if each.key == key)
+
+
+def stamped(encoded: Encoded, stamp: Stamp) -> bytes:
+    encoded.payload[encoded.stamp_at : encoded.stamp_at + STAMP_LENGTH] = format_stamp(*stamp)
+    return bytes(encoded.payload)
+
+
+@settings(max_examples=300, deadline=None)
+@given(SPANS)
+def test_our_bytes_parse_to_what_the_stock_encoder_makes(span: ReadableSpan) -> None:
+    stock = encode_spans([span])
+
+    ours = parsed(encode_span(span).payload)
+
+    assert ours.resource_spans[0].scope_spans[0].spans[0].attributes.pop().key == STAMP
+    assert ours == stock
+
+
+def test_a_span_that_the_sdk_made_and_cut_has_the_same_dropped_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "2")
+    monkeypatch.setenv("OTEL_SPAN_EVENT_COUNT_LIMIT", "1")
+    monkeypatch.setenv("OTEL_SPAN_LINK_COUNT_LIMIT", "1")
+    links = [Link(SpanContext(at, at, is_remote=True)) for at in (1, 2)]
+    span = TracerProvider().get_tracer("tests", "1").start_span("call", links=links)
+    for at in range(5):
+        span.set_attribute(f"key {at}", at)
+        span.add_event(f"event {at}")
+    span.end()
+    assert isinstance(span, ReadableSpan)
+
+    ours = parsed(encode_span(span).payload)
+
+    assert ours.resource_spans[0].scope_spans[0].spans[0].attributes.pop().key == STAMP
+    assert ours == encode_spans([span])
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("lone \ud800 surrogate", "lone \\ud800 surrogate"),
+        (2**63, "9223372036854775808"),
+        (Decimal("0.1"), "0.1"),
+        (-(2**63) - 1, "-9223372036854775809"),
+    ],
+)
+def test_what_the_stock_encoder_loses_is_kept_as_text(value: Any, kept: str) -> None:
+    payload = encode_span(span_of({"odd": value, "good": "neighbour"})).payload
+
+    assert attribute(payload, "odd").string_value == kept
+    assert attribute(payload, "good").string_value == "neighbour"
+
+
+def test_a_value_that_breaks_when_it_is_looked_at_costs_only_itself() -> None:
+    class Broken:
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    payload = encode_span(span_of({"odd": Broken(), "good": 1})).payload
+
+    assert attribute(payload, "odd").string_value == "<Broken that can not be shown: RuntimeError>"
+    assert attribute(payload, "good").int_value == 1
+
+
+def test_not_a_number_stays_not_a_number() -> None:
+    payload = encode_span(span_of({"odd": math.nan})).payload
+
+    assert math.isnan(attribute(payload, "odd").double_value)
+
+
+def test_a_value_nested_two_hundred_deep_becomes_text_and_the_request_still_parses() -> None:
+    value: list[Any] = ["bottom"]
+    for _ in range(200):
+        value = [value]
+
+    found = attribute(encode_span(span_of({"deep": value})).payload, "deep")
+
+    depth = 0
+    while found.HasField("array_value"):
+        found, depth = found.array_value.values[0], depth + 1
+    assert depth == 16
+    assert found.string_value.count("[") == 201 - 16
+
+
+def test_a_list_that_holds_itself_is_no_endless_loop() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+
+    payload = encode_span(span_of({"loop": loop})).payload
+
+    assert attribute(payload, "loop").HasField("array_value")
+
+
+def test_extra_attributes_stand_behind_the_spans_own() -> None:
+    payload = encode_span(span_of({"own": 1}), extra={"extra": "2"}).payload
+
+    assert [each.key for each in only_span(payload).attributes] == ["own", "extra", STAMP]
+
+
+def test_the_stamp_is_where_the_encoder_says() -> None:
+    stamp = Stamp(WriterId("0004242-0123456789ab"), Seq(77))
+
+    payload = stamped(encode_span(span_of({"own": "x" * 5000})), stamp)
+
+    found = identify(payload)
+    assert found.stamp == stamp
+    assert (found.trace_id, found.span_id) == ((0xABC).to_bytes(16, "big"), (0xDEF).to_bytes(8, "big"))
+    assert span_ids(payload) == found.trace_id + found.span_id
+
+
+def test_a_started_span_is_invisible_to_other_receivers() -> None:
+    payload = encode_started(span_of({"own": 1})).payload
+
+    assert parsed(payload).resource_spans == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(SPANS)
+def test_an_interrupted_span_is_the_started_one_with_an_end_and_an_error(span: ReadableSpan) -> None:
+    span._end_time = None
+    span._status = Status()
+    stamp = Stamp(WriterId("0004242-0123456789ab"), Seq(5))
+    started = stamped(encode_started(span), stamp)
+
+    payload = encode_interrupted(started, end_ns=7)
+
+    expected = only_span(wrap(Kind.SPAN, unwrap(started)))
+    found = only_span(payload)
+    assert found.end_time_unix_nano == max(7, span.start_time or 0)
+    assert found.status.message == "the process ended before the call did"
+    assert found.status.code == StatusCode.ERROR.value
+    end = found.attributes.pop()
+    assert (end.key, end.value.string_value) == ("everyspan.end", "interrupted")
+    found.ClearField("end_time_unix_nano")
+    found.status.Clear()
+    assert found == expected
+    assert identify(payload).stamp == stamp
+    assert encode_interrupted(started, end_ns=7) == payload
+
+
+def test_a_payload_without_a_span_can_not_be_interrupted() -> None:
+    with pytest.raises(WireError):
+        encode_interrupted(wrap(Kind.START, b""), end_ns=1)
