@@ -64,6 +64,14 @@ class Script:
     def wait_for(self, word: str = "ready") -> None:
         assert self._stream(self._process.stdout).readline().strip() == word
 
+    def read(self, lines: int) -> list[str]:
+        stream = self._stream(self._process.stdout)
+        return [stream.readline().removesuffix("\n") for _ in range(lines)]
+
+    def read_rest(self) -> list[str]:
+        """Whole lines that were written before the end; a kill can not cut a short write to a pipe."""
+        return self._stream(self._process.stdout).read().splitlines()
+
     def go_on(self) -> None:
         stream = self._stream(self._process.stdin)
         stream.write("\n")
@@ -301,3 +309,36 @@ def test_a_malformed_span_of_a_dead_writer_is_set_aside_and_stays_on_disk(
     assert second.recorded == 0
     assert sorted(span.name for span in sink.spans) == ["a", "b"]
     assert list(tmp_path.glob("*/*/refused/*"))
+
+
+def test_a_chain_of_killed_processes_delivers_every_span_through_a_flaky_receiver(
+    sink: Sink, run: Run, tmp_path: Path
+) -> None:
+    endless = """
+import itertools, os
+for number in itertools.count():
+    record(log, f"{os.getpid()} {number}")
+    sender.wake()
+    os.write(1, f"{os.getpid()} {number}\\n".encode())
+    time.sleep(0.001)
+"""
+    recorded: list[str] = []
+    faults: list[Callable[[], None]] = [
+        sink.lose_answer,
+        sink.drop,
+        sink.answer_page,
+        lambda: sink.answer(503),
+    ]
+    for fault in faults:
+        fault()
+        script = run(endless, sink.url)
+        recorded += script.read(100)
+        script.kill()
+        recorded += script.read_rest()
+
+    receipt = drain(tmp_path, [Destination(sink.url)], timeout_s=20)
+
+    assert receipt.complete
+    assert set(recorded) - {span.name for span in sink.spans} == set()
+    assert len({span.stamp for span in sink.spans}) == len({span.name for span in sink.spans})
+    assert list(root_of(tmp_path, Destination(sink.url)).iterdir()) == []

@@ -88,7 +88,8 @@ def judge_failure(error: Exception) -> Verdict:
         return Verdict(Outcome.TRY_LATER, "connection refused: nothing listens there", UNREACHABLE)
     if isinstance(error, TimeoutError):
         return Verdict(Outcome.TRY_LATER, str(error) or "timed out", "timeout")
-    return Verdict(Outcome.TRY_LATER, f"{type(error).__name__}: {error}", type(error).__name__)
+    words = error.strerror or str(error) if isinstance(error, OSError) else f"not HTTP: {error!r}"
+    return Verdict(Outcome.TRY_LATER, words[:_WORDS_LENGTH] or repr(error), type(error).__name__)
 
 
 def _judge_success(answer: Answer) -> Verdict:
