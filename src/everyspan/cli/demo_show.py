@@ -100,8 +100,8 @@ def _sum(findings: Sequence[Finding], side: Side) -> tuple[str, ...]:
 
 
 def dollars(amount: Decimal) -> str:
-    """Exact, without zeros at the end."""
-    text = format(amount, "f")
+    """Without zeros at the end; exact, but for the tail of a sum that somebody made of floats."""
+    text = format(round(amount, 12), "f")
     return "$" + (text.rstrip("0").rstrip(".") if "." in text else text)
 
 
