@@ -109,6 +109,7 @@ class Door:
                     held.add(len(part))
                     parts.append(part)
         except TimeoutError:
+            source.ended = True  # as far as we are concerned
             raise CollectorError(
                 f"the body took longer than {self._limits.body_timeout_s:g} s", status=408
             ) from None

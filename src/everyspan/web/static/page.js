@@ -75,7 +75,8 @@ function reasons(writer) {
 
 function drawAudit([audit, health]) {
   const earned = audit.verdict === "complete" && health.quarantined === 0;
-  const words = earned ? `complete: ${count(audit.spans)} of ${plural(audit.spans, "span")}` : audit.verdict;
+  const noun = audit.unproven ? "numbered span" : "span";
+  const words = earned ? `complete: ${count(audit.spans)} of ${plural(audit.spans, noun)}` : audit.verdict;
   const lines = [el("p", {}, el("span", { class: `badge ${earned ? "good" : COLOURS[audit.verdict] ?? "warn"}`, id: "verdict" }, words))];
   const open = audit.writers.filter((writer) => writer.verdict !== "complete");
   if (open.length) {
@@ -84,7 +85,7 @@ function drawAudit([audit, health]) {
   }
   if (open.length > 20) lines.push(el("p", {}, `and ${plural(open.length - 20, "more writer")}`));
   const notes = [];
-  if (audit.interrupted) notes.push(`${plural(audit.interrupted, "call")} interrupted by the death of their process`);
+  if (audit.interrupted) notes.push(`${plural(audit.interrupted, "call")} interrupted: the process died`);
   if (audit.unproven) notes.push(`${plural(audit.unproven, "span")} came without a number: nothing can prove that none is missing`);
   if (health.inbox_pending) notes.push(`${plural(health.inbox_pending, "request")} on the way from the inbox to the store`);
   if (health.quarantined) notes.push(`${plural(health.quarantined, "request")} set aside: the server's log says why`);
