@@ -37,7 +37,7 @@ def open_log(
 def span(number: int, *, text: str = "") -> ReadableSpan:
     """A span whose ids and name tell its number."""
     context = SpanContext(number + 1, number + 1, is_remote=False)
-    attributes = {"number": number, "text": text}
+    attributes: dict[str, str | int] = {"number": number, "text": text}
     return ReadableSpan(
         f"call {number}", context=context, attributes=attributes, resource=RESOURCE, start_time=1, end_time=2
     )

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.spool_frames import drain, end, frames_of, opaque, open_log, segments, seqs, start
+from tests.spool_frames import Found, drain, end, frames_of, opaque, open_log, segments, seqs, start
 
 from everyspan.errors import SpoolError
 from everyspan.settings import Fsync
@@ -107,7 +107,7 @@ def test_threads_share_one_log_without_a_gap(tmp_path: Path) -> None:
 
 def test_a_signal_handler_that_ends_a_span_within_an_append_loses_nothing(tmp_path: Path) -> None:
     log = open_log(tmp_path)
-    handled = []
+    handled: list[Kept] = []
 
     def handler(signum: int, frame: object) -> None:
         handled.append(end(log, 10_000 + len(handled)))
@@ -168,18 +168,19 @@ def test_the_cap_sends_frames_to_memory_and_an_ack_brings_them_to_disk(tmp_path:
 
     assert kept.count(Kept.DISK) >= 18
     assert kept[-1] is Kept.MEMORY
-    assert log.crowded
+    crowded = [log.crowded]
     assert seqs(drain_patiently(log)) == list(range(1, 31))
-    assert not log.crowded
+    crowded.append(log.crowded)
+    assert crowded == [True, False]
     assert accounted(log)
 
 
-def drain_patiently(log: Log) -> list[object]:
+def drain_patiently(log: Log) -> list[Found]:
     found = drain(log.backlog())
     while log.counts().in_memory:
         wait_until_retried()
         found += drain(log.backlog())
-    return found  # type: ignore[return-value]
+    return found
 
 
 def test_beyond_disk_and_memory_every_number_is_named_in_a_drop_frame(tmp_path: Path) -> None:
