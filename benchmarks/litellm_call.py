@@ -50,7 +50,11 @@ def start(variant: str, sink: Sink, spool: str) -> Child:
         "EVERYSPAN_SPOOL_DIR": spool,
     }
     if variant == "langfuse_otel":
-        environment |= {"LANGFUSE_PUBLIC_KEY": "pk", "LANGFUSE_SECRET_KEY": "sk", "LANGFUSE_HOST": sink.url}
+        environment |= {
+            "LANGFUSE_PUBLIC_KEY": "pk",
+            "LANGFUSE_SECRET_KEY": "sk",
+            "LANGFUSE_HOST": sink.url.removesuffix("/v1/traces"),
+        }
     process = subprocess.Popen(
         [sys.executable, __file__, "--child", variant],
         env=environment,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,7 +23,7 @@ class Recording:
 
     def spans(self) -> list[ReceivedSpan]:
         """Everything recorded in this trace so far, in the order of arrival, without the test's own root."""
-        gc.collect()  # streams that were dropped end when they are collected
+        _collect_dropped_streams()
         receipt = everyspan.flush(timeout_s=20)
         assert receipt.complete, receipt
         return [
@@ -39,6 +40,14 @@ class Recording:
         """The one LLM call; fails when there are none or several."""
         (call,) = self.calls()
         return call
+
+
+def _collect_dropped_streams() -> None:
+    """Wait until no call is open: litellm's threads hold a dropped stream for a moment."""
+    deadline_s = time.monotonic() + 10
+    while everyspan.stats()["calls"]["open"] and time.monotonic() < deadline_s:
+        gc.collect()
+        time.sleep(0.01)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ class Runtime:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.sender = Sender()
+        self.sender = Sender(allow_key_in_clear=settings.allow_key_in_clear)
         self.registry = Registry(open_log=self._open_log, wake=self.sender.wake, flush=self._delivered)
         self.providers = Providers(self.registry)
         for destination in settings.destinations:
@@ -52,7 +52,11 @@ class Runtime:
 
     def _open_log(self, destination: Destination) -> Log:
         root = self.settings.spool_dir / destination.id
-        about = {"library": f"everyspan {__version__}", "destination": destination.id, "url": destination.url}
+        about = {
+            "library": f"everyspan {__version__}",
+            "destination": destination.id,
+            "url": destination.public_url,
+        }
         log = Log(root, about=about, fsync=self.settings.fsync, cap_bytes=self.settings.spool_bytes)
         self.sender.add(destination, log, root=root)
         return log

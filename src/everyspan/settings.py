@@ -46,6 +46,8 @@ class Settings:
     fsync: Fsync = Fsync.NONE
     spool_bytes: int = _SPOOL_BYTES
     exit_timeout_s: float = _EXIT_TIMEOUT_S
+    allow_key_in_clear: bool = False
+    """Send keys over http to other machines too; without it such spans wait in the spool."""
     explicit: bool = True
     """False when nobody named a destination and the local collector's default address is tried."""
 
@@ -56,7 +58,8 @@ def from_environment(
     """Settings from arguments and environment variables; an argument wins over its variable.
 
     Reads EVERYSPAN_ENDPOINT, EVERYSPAN_API_KEY, EVERYSPAN_SPOOL_DIR, EVERYSPAN_SPOOL_BYTES, EVERYSPAN_FSYNC and
-    EVERYSPAN_EXIT_TIMEOUT; for destinations also OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT,
+    EVERYSPAN_EXIT_TIMEOUT and EVERYSPAN_ALLOW_KEY_IN_CLEAR; for destinations also
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT,
     OTEL_EXPORTER_OTLP_TRACES_HEADERS, OTEL_EXPORTER_OTLP_HEADERS (OpenTelemetry protocol exporter specification)
     and LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL, LANGFUSE_HOST (Langfuse SDK).
 
@@ -71,6 +74,7 @@ def from_environment(
         fsync=_fsync(env),
         spool_bytes=_whole_number(env, "EVERYSPAN_SPOOL_BYTES", _SPOOL_BYTES, least=_MIB),
         exit_timeout_s=_seconds(env, "EVERYSPAN_EXIT_TIMEOUT", _EXIT_TIMEOUT_S),
+        allow_key_in_clear=_yes_or_no(env, "EVERYSPAN_ALLOW_KEY_IN_CLEAR"),
         explicit=bool(destinations),
     )
 
@@ -202,6 +206,13 @@ def _whole_number(env: Mapping[str, str], name: str, default: int, *, least: int
     if not value.isascii() or not value.isdigit() or int(value) < least:
         raise SettingsError(f"{name} is {value!r}; it takes a whole number of at least {least}")
     return int(value)
+
+
+def _yes_or_no(env: Mapping[str, str], name: str) -> bool:
+    value = (env.get(name) or "0").lower()
+    if value not in ("0", "1", "false", "true"):
+        raise SettingsError(f"{name} is {value!r}; it takes 0 or 1")
+    return value in ("1", "true")
 
 
 def _seconds(env: Mapping[str, str], name: str, default: float) -> float:

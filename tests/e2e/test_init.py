@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from everyspan.testing.sink import Sink
 from tests.programs import run_program
+
+from everyspan.testing.sink import Sink
 
 
 def test_a_provider_set_after_init_becomes_the_global_one_and_its_spans_are_recorded(tmp_path: Path) -> None:
@@ -23,7 +24,7 @@ print(trace.get_tracer_provider() is mine)
 everyspan.flush()
 """
     with Sink() as sink:
-        printed = run_program(program, spool=tmp_path, EVERYSPAN_ENDPOINT=sink.url)
+        printed = run_program(program, spool=tmp_path, environment={"EVERYSPAN_ENDPOINT": sink.url})
         spans = {span.name: span for span in sink.spans}
 
     assert printed.strip() == "True"
@@ -41,7 +42,7 @@ everyspan.flush()
 """
     with Sink() as sink:
         for _ in range(2):
-            run_program(program, spool=tmp_path, EVERYSPAN_ENDPOINT=sink.url)
+            run_program(program, spool=tmp_path, environment={"EVERYSPAN_ENDPOINT": sink.url})
         first, second = sink.spans
 
     assert (first.trace_id, first.span_id) != (second.trace_id, second.span_id)
@@ -57,7 +58,7 @@ receipt = everyspan.flush(5)
 print(json.dumps([receipt.recorded, receipt.pending, receipt.delivered]))
 """
     # Nobody listens on the discard port.
-    printed = run_program(program, spool=tmp_path, EVERYSPAN_ENDPOINT="http://127.0.0.1:9")
+    printed = run_program(program, spool=tmp_path, environment={"EVERYSPAN_ENDPOINT": "http://127.0.0.1:9"})
 
     assert json.loads(printed) == [1, 1, 0]
 
@@ -82,7 +83,7 @@ everyspan.shutdown()
 span.__exit__(None, None, None)
 """
     with Sink() as sink:
-        run_program(program, spool=tmp_path, EVERYSPAN_ENDPOINT=sink.url)
+        run_program(program, spool=tmp_path, environment={"EVERYSPAN_ENDPOINT": sink.url})
 
         assert [span.name for span in sink.spans] == ["late"]
 
@@ -98,7 +99,7 @@ receipt = everyspan.flush()
 print(receipt.recorded, receipt.delivered)
 """
     with Sink() as first, Sink() as second:
-        printed = run_program(program, spool=tmp_path, FIRST=first.url, SECOND=second.url)
+        printed = run_program(program, spool=tmp_path, environment={"FIRST": first.url, "SECOND": second.url})
 
         assert printed.split() == ["2", "2"]
         assert [span.name for span in first.spans] == [span.name for span in second.spans] == ["both"]

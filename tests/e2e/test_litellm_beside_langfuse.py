@@ -8,11 +8,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from tests.programs import run_program
 
 from everyspan.testing import FakeProvider
 from everyspan.testing.received import ReceivedSpan
 from everyspan.testing.sink import Sink
-from tests.programs import run_program
 
 pytest.importorskip("langfuse", reason="Langfuse's SDK is not installed")
 
@@ -34,12 +34,17 @@ get_client().flush()
 """
 
 
+def host(sink: Sink) -> str:
+    """The sink as the base URL of a Langfuse server."""
+    return sink.url.removesuffix("/v1/traces")
+
+
 def keys(sink: Sink, provider: FakeProvider) -> dict[str, str]:
     return {
         "LANGFUSE_PUBLIC_KEY": "pk-lf-here",
         "LANGFUSE_SECRET_KEY": "sk-lf-here",
-        "LANGFUSE_BASE_URL": sink.url,
-        "LANGFUSE_HOST": sink.url,
+        "LANGFUSE_BASE_URL": host(sink),
+        "LANGFUSE_HOST": host(sink),
         "ANTHROPIC_API_KEY": "sk-test",
         "ANTHROPIC_BASE_URL": provider.url,
     }
@@ -62,7 +67,9 @@ def test_each_gathered_call_is_one_generation_below_langfuses_span(
     before: str, after: str, provider: FakeProvider, tmp_path: Path
 ) -> None:
     with Sink() as sink:
-        run_program(BATCH.format(before=before, after=after), spool=tmp_path, **keys(sink, provider))
+        run_program(
+            BATCH.format(before=before, after=after), spool=tmp_path, environment=keys(sink, provider)
+        )
         requests, spans = sink.requests, sink.spans
 
     batch, generations = split(spans)
@@ -74,7 +81,11 @@ def test_each_gathered_call_is_one_generation_below_langfuses_span(
 
 def test_langfuse_is_told_the_exact_usage_and_cost(provider: FakeProvider, tmp_path: Path) -> None:
     with Sink() as sink:
-        run_program(BATCH.format(before="everyspan.init()", after=""), spool=tmp_path, **keys(sink, provider))
+        run_program(
+            BATCH.format(before="everyspan.init()", after=""),
+            spool=tmp_path,
+            environment=keys(sink, provider),
+        )
         _, generations = split(sink.spans)
 
     costs = [
@@ -105,7 +116,9 @@ Langfuse(mask_otel_spans=mask)
 """
     with Sink() as sink:
         run_program(
-            BATCH.format(before="everyspan.init()", after=masked), spool=tmp_path, **keys(sink, provider)
+            BATCH.format(before="everyspan.init()", after=masked),
+            spool=tmp_path,
+            environment=keys(sink, provider),
         )
         _, generations = split(sink.spans)
 
@@ -120,7 +133,7 @@ def test_an_endpoint_of_ones_own_gets_the_same_calls_beside_langfuse(
     with Sink() as langfuse, Sink() as own:
         settings = keys(langfuse, provider)
         program = BATCH.format(before="everyspan.init()", after="")
-        run_program(program, spool=tmp_path, EVERYSPAN_ENDPOINT=own.url, **settings)
+        run_program(program, spool=tmp_path, environment={**settings, "EVERYSPAN_ENDPOINT": own.url})
 
         _, at_langfuse = split(langfuse.spans)
         _, at_own = split(own.spans)
@@ -142,7 +155,7 @@ with everyspan.span("batch_operation"):
 everyspan.flush()
 """
     with Sink() as sink:
-        run_program(program, spool=tmp_path, **keys(sink, provider))
+        run_program(program, spool=tmp_path, environment=keys(sink, provider))
         batch, generations = split(sink.spans)
 
     assert [generation.parent_id for generation in generations] == [batch.span_id] * 3
@@ -165,7 +178,9 @@ everyspan.flush()
 """
     with Sink() as sink:
         run_program(
-            program, spool=tmp_path, SINK=sink.url, ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL=provider.url
+            program,
+            spool=tmp_path,
+            environment={"SINK": sink.url, "ANTHROPIC_API_KEY": "k", "ANTHROPIC_BASE_URL": provider.url},
         )
 
         assert [span.name for span in sink.spans] == ["chat anthropic/claude-haiku-4-5"] * 3

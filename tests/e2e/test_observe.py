@@ -53,7 +53,7 @@ def test_nested_async_functions_form_a_tree(recorded: Recording) -> None:
 
     @everyspan.observe
     async def root() -> list[int]:
-        return await asyncio.gather(leaf(1), leaf(2))
+        return list(await asyncio.gather(leaf(1), leaf(2)))
 
     assert asyncio.run(root()) == [1, 2]
 

@@ -16,6 +16,7 @@ from everyspan.model.destination import Dialect
 from everyspan.record import names
 from everyspan.record.messages import genai_messages
 from everyspan.record.registry import Registry
+from everyspan.record.tally import TALLY
 from everyspan.record.text import as_json
 
 _PARAMETERS = (
@@ -47,16 +48,23 @@ _PLAIN_METADATA = {
     "version": "langfuse.version",
     "trace_version": "langfuse.version",
 }
-_HIDDEN_METADATA = frozenset(
+# What litellm itself leaves in the caller's dict, for the next call with the same dict to find.
+_LITELLMS_NOTES = frozenset(
     {
-        "litellm_parent_otel_span",
-        "_otel_internal",
+        "hidden_params",
         "previous_models",
-        "tags",
-        "generation_name",
-        *_PLAIN_METADATA,
+        "model_group",
+        "model_info",
+        "deployment",
+        "deployment_model_name",
+        "api_base",
+        "caching_groups",
+        "attempted_retries",
+        "llm_api_timing_windows",
+        "max_retries",
     }
 )
+_TOLD_ELSEWHERE = frozenset({"tags", "generation_name", *_PLAIN_METADATA})
 _TRACE_ID, _SPAN_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{16}")
 
 
@@ -72,7 +80,22 @@ class Request(NamedTuple):
 def read_request(
     operation: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], registry: Registry
 ) -> Request:
-    """The request of a litellm function from the arguments that the user passed to it."""
+    """The request of a litellm function from the arguments that the user passed to it. Never raises.
+
+    What cannot be read is left out and counted: a span without its messages is better than none.
+    """
+    try:
+        return _read(operation, args, kwargs, registry)
+    except Exception as error:  # noqa: BLE001 - the guard of this entry point
+        TALLY.fault("read the arguments of a call", error)
+        model = kwargs.get("model", args[0] if args else "")
+        model = model if isinstance(model, str) else ""
+        known: dict[str, AttributeValue] = {names.OPERATION: operation, names.REQUEST_MODEL: model}
+        known[names.CAPTURE_ERROR] = repr(error)[:200]
+        return Request(f"{operation} {model}".strip(), model, known, otel_context.get_current())
+
+
+def _read(operation: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], registry: Registry) -> Request:
     model = kwargs.get("model", args[0] if args else "")
     model = model if isinstance(model, str) else str(model or "")
     found: dict[str, AttributeValue] = {names.OPERATION: operation, names.REQUEST_MODEL: model}
@@ -129,9 +152,16 @@ def _write_metadata(
     tags = metadata.get("tags")
     if isinstance(tags, (list, tuple)) and tags:
         found[names.LANGFUSE_TAGS] = tuple(str(tag) for tag in tags)
-    rest = {key: value for key, value in metadata.items() if key not in _HIDDEN_METADATA}
+    rest = {key: value for key, value in metadata.items() if _is_users(key)}
     if rest:
         found[names.LANGFUSE_METADATA] = as_json(rest)
+
+
+def _is_users(key: object) -> bool:
+    if not isinstance(key, str) or key in _LITELLMS_NOTES or key in _TOLD_ELSEWHERE:
+        return False
+    # The proxy puts hashed keys there, and litellm its private state.
+    return not key.startswith(("_", "user_api_key", "litellm_"))
 
 
 def _parent(metadata: Mapping[str, Any]) -> Context:

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 
 class Dialect(StrEnum):
@@ -29,6 +30,12 @@ class Destination:
     url: str
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     dialect: Dialect = Dialect.OTLP
+
+    @property
+    def public_url(self) -> str:
+        """The URL without a user and password, to be shown and stored."""
+        parts = urlsplit(self.url)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
     @property
     def account(self) -> str:
