@@ -31,7 +31,7 @@ class Attempts:
             self._place, self._tries, self.careful = "", 0, 0
 
     def tries(self, writer: WriterId, batch: Batch) -> int:
-        """How often a batch that begins here was begun and not finished."""
+        """How often this batch was begun and not finished."""
         return self._tries if self._place == _place(writer, batch) else 0
 
     def begin(self, writer: WriterId, batch: Batch) -> None:
@@ -59,4 +59,5 @@ class Attempts:
 
 
 def _place(writer: WriterId, batch: Batch) -> str:
-    return f"{writer}/{batch.first.segment}/{batch.first.offset}"
+    # Where it ends: where a batch begins is told differently before and after a restart.
+    return f"{writer}/{batch.last.segment}/{batch.last.offset}"

@@ -1,0 +1,178 @@
+"""From the answer 200 to the row: nothing in between is lost, blocks the others, or counts twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.collector_requests import START_NS, body, generation, span
+
+from everyspan.collector.accept import Envelope, seal
+from everyspan.collector.attempts import Attempts
+from everyspan.collector.inbox import Inbox
+from everyspan.collector.limits import Limits
+from everyspan.collector.mover import Mover
+from everyspan.errors import CollectorError, StoreError
+from everyspan.store.reads import Inserted, TraceFilter
+from everyspan.store.rows import Numbers, Sighting, SpanRow
+from everyspan.store.sqlite import SqliteStore
+
+
+class FaultyStore(SqliteStore):
+    """A real store in which one name cannot be inserted, or nothing for a while."""
+
+    poison = ""
+    unavailable = 0
+
+    def insert(
+        self, spans: Sequence[SpanRow], numbers: Sequence[Numbers] = (), sightings: Sequence[Sighting] = ()
+    ) -> Inserted:
+        if self.unavailable:
+            self.unavailable -= 1
+            raise StoreError("the disk is full")
+        if self.poison and any(row.name == self.poison for row in spans):
+            raise RuntimeError("a bug that this body wakes")
+        return super().insert(spans, numbers, sightings)
+
+
+def entry(number: int, *, name: str = "chat gpt-4o") -> bytes:
+    sent = span(number, name=name, trace_id=number.to_bytes(16, "big"))
+    return seal(Envelope(project="default", received_ns=START_NS), body(sent))
+
+
+@contextmanager
+def moving(directory: Path, store: SqliteStore) -> Iterator[tuple[Inbox, Mover]]:
+    """An inbox and the thread that empties it."""
+    wake: list[Callable[[], None]] = []
+    inbox = Inbox(directory, cap_bytes=64 << 20, arrived=lambda: wake[0]())
+    mover = Mover(inbox, store, Attempts(directory / "attempts"), Limits())
+    wake.append(mover.wake)
+    mover.start()
+    try:
+        yield inbox, mover
+    finally:
+        mover.stop()
+        inbox.close()
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(1500):
+        if done():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it did not happen in 15 s")
+
+
+def names(store: SqliteStore) -> list[str]:
+    return sorted(trace.name for trace in store.list_traces(TraceFilter(limit=1000)))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[FaultyStore]:
+    opened = FaultyStore(tmp_path / "spans.db")
+    yield opened
+    opened.close()
+
+
+def test_a_body_that_fails_three_times_is_set_aside_and_those_around_it_are_stored(
+    tmp_path: Path, store: FaultyStore
+) -> None:
+    store.poison = "poison"
+    before = Inbox(tmp_path / "inbox", cap_bytes=64 << 20)
+    for number in range(1, 21):
+        before.put(entry(number, name="poison" if number == 7 else f"good {number:02}")).result()
+    before.close()
+
+    with moving(tmp_path / "inbox", store) as (_, mover):
+        wait_until(lambda: mover.pending == 0)
+        moved, quarantined = mover.moved, mover.quarantined
+
+    assert names(store) == [f"good {number:02}" for number in range(1, 21) if number != 7]
+    assert (moved.set_aside, quarantined) == (1, 1)
+    with moving(tmp_path / "inbox", store) as (_, mover):
+        assert mover.quarantined == 1
+        assert mover.pending == 0
+
+
+def test_a_store_that_is_unavailable_for_a_while_costs_time_and_nothing_else(
+    tmp_path: Path, store: FaultyStore
+) -> None:
+    store.unavailable = 3
+
+    with moving(tmp_path / "inbox", store) as (inbox, mover):
+        inbox.put(entry(1, name="patient")).result()
+        wait_until(lambda: "the disk is full" in mover.moved.problem)
+        assert mover.pending == 1
+        wait_until(lambda: mover.pending == 0)
+        moved = mover.moved
+
+    assert names(store) == ["patient"]
+    assert (moved.set_aside, moved.failures, moved.problem) == (0, 3, "")
+
+
+def test_what_was_kept_and_not_moved_is_moved_by_the_next_start(tmp_path: Path, store: FaultyStore) -> None:
+    first = Inbox(tmp_path / "inbox", cap_bytes=64 << 20)
+    for number in range(1, 11):
+        first.put(entry(number)).result()
+    first.close()
+
+    with moving(tmp_path / "inbox", store) as (inbox, mover):
+        inbox.put(entry(11)).result()
+        wait_until(lambda: mover.pending == 0)
+
+    assert len(names(store)) == 11
+    with moving(tmp_path / "inbox", store) as (inbox, _):
+        assert inbox.found == 0
+
+
+def test_all_that_wait_share_one_sync(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path / "inbox", cap_bytes=64 << 20)
+
+    kept = [inbox.put(entry(number)) for number in range(1, 201)]
+    for each in kept:
+        each.result()
+
+    assert inbox.appended == 200
+    assert inbox.syncs < 100
+    inbox.close()
+
+
+def test_a_full_inbox_refuses_with_503_and_keeps_what_it_accepted(tmp_path: Path, store: FaultyStore) -> None:
+    full = Inbox(tmp_path / "inbox", cap_bytes=1 << 20)
+    kept = [full.put(entry(number, name="x" * 50_000)) for number in range(1, 101)]
+    refusals = [each.exception() for each in kept if each.exception() is not None]
+    accepted = len(kept) - len(refusals)
+    full.close()
+
+    with moving(tmp_path / "inbox", store) as (_, mover):
+        wait_until(lambda: mover.pending == 0)
+
+    assert 5 < accepted < 100
+    assert {getattr(refusal, "status", 0) for refusal in refusals} == {503}
+    assert len(names(store)) == accepted
+
+
+def test_a_closed_inbox_takes_nothing(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path / "inbox", cap_bytes=1 << 20)
+    inbox.close()
+
+    with pytest.raises(CollectorError) as refused:
+        inbox.put(entry(1))
+
+    assert refused.value.status == 503
+
+
+def test_a_body_that_is_moved_twice_is_stored_once(tmp_path: Path, store: FaultyStore) -> None:
+    same = seal(Envelope(project="default", received_ns=START_NS), body(generation(1), generation(2)))
+
+    with moving(tmp_path / "inbox", store) as (inbox, mover):
+        for _ in range(5):
+            inbox.put(same).result()
+        wait_until(lambda: mover.pending == 0)
+        moved = mover.moved
+
+    assert (moved.new, moved.known) == (2, 8)
