@@ -13,6 +13,9 @@ Value: TypeAlias = "str | bool | int | float | list[Value] | dict[str, Value] | 
 
 Attributes = Mapping[str, Value]
 
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_DEEPEST = 32
+
 
 def attributes_of(pairs: Iterable[Any]) -> dict[str, Value]:
     """The attributes of a protobuf `repeated KeyValue`; of two with one key the later wins."""
@@ -55,7 +58,7 @@ def as_text(value: Value) -> str:
 
 def compact_json(value: object) -> str:
     """JSON without spaces, in the characters that people wrote."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _COMPACT(value)
 
 
 def from_json(value: Value) -> Value:
@@ -95,9 +98,6 @@ def nested(attributes: Attributes, prefix: str) -> Value:
             level = below
         level[leaf] = value
     return _with_lists(tree) if tree else None
-
-
-_DEEPEST = 32
 
 
 def _with_lists(tree: Any) -> Value:

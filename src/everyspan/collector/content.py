@@ -84,6 +84,8 @@ def _with_system(messages: str, instructions: Value) -> str:
 
 
 def _flattened(attributes: Attributes, pair: tuple[str, str]) -> Content | None:
+    if not any(name.startswith(pair) for name in attributes):
+        return None  # the common case, and the quick one
     # OpenTelemetry's deprecated `gen_ai.prompt` is the prefix itself and holds the whole prompt.
     sides = [attributes.get(prefix) or nested(attributes, prefix) for prefix in pair]
     if all(side in (None, "") for side in sides):

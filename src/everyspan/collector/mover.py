@@ -19,6 +19,8 @@ from everyspan.wire.frame import Kind, walk
 
 _LOGGER = logging.getLogger(__name__)
 _BATCH_BYTES = 4 << 20
+_SMALL_BYTES = 256 << 10
+_GATHER_S = 0.02
 _MOST_TRIES = 3
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 10.0
 
@@ -58,7 +60,7 @@ class Mover:
         self._attempts = attempts
         self._limits = limits
         self._wake = threading.Event()
-        self._stopping = False
+        self._stopping = threading.Event()
         self._pause_s = 0.0
         self.moved = Moved()
         self._thread = threading.Thread(target=self._run, name="everyspan-mover", daemon=True)
@@ -73,7 +75,7 @@ class Mover:
 
     def stop(self) -> None:
         """Return when the batch at hand is done; the rest stays in the inbox for the next start."""
-        self._stopping = True
+        self._stopping.set()
         self._wake.set()
         self._thread.join()
 
@@ -88,7 +90,7 @@ class Mover:
         return self._inbox.refused_before + self.moved.set_aside
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._wake.clear()
             if not self._guarded_round():
                 self._wake.wait(self._pause_s or None)
@@ -127,6 +129,9 @@ class Mover:
         self.moved.bodies += batch.spans
         self.moved.problem = ""
         self._pause_s = 0.0
+        if len(batch.body) < _SMALL_BYTES and not self._attempts.careful:
+            # A transaction costs as much as ten spans: let the next one find company.
+            self._stopping.wait(_GATHER_S)
         return True
 
     def _store_batch(self, batch: Batch) -> None:
