@@ -132,7 +132,7 @@ def test_no_acknowledged_span_is_lost_and_none_counts_twice_over_random_kills(tm
     assert code == 0
 
 
-def test_sigterm_ends_in_order_and_leaves_nothing_in_the_inbox(tmp_path: Path) -> None:
+def test_sigterm_ends_in_order_and_loses_nothing_acknowledged(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path)
     sender = Sender(1)
     for _ in range(20):

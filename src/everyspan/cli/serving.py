@@ -45,7 +45,7 @@ def serve(*, host: str, port: int, directory: Path | None, keys: tuple[str, ...]
         click.echo("  to stop        Ctrl-C; nothing acknowledged is lost")
 
     run(data_dir=root, host=host, port=port, keys=pairs, ready=say_ready)
-    click.echo("everyspan stopped; everything acknowledged is stored")
+    click.echo("everyspan stopped; everything acknowledged is on disk")
 
 
 def _who_may(pairs: tuple[str, ...]) -> str:
