@@ -51,7 +51,10 @@ def asked_for(*groups: str) -> list[Requirement]:
 
 @pytest.mark.parametrize(
     ("lock", "groups"),
-    [("dev", ("build", "clients", "lint", "prices", "test")), ("oldest", ("build", "clients", "test"))],
+    [
+        ("dev", ("browser", "build", "clients", "lint", "prices", "test")),
+        ("oldest", ("build", "clients", "test")),
+    ],
 )
 def test_a_lock_holds_everything_that_is_asked_for_in_a_version_that_is_allowed(
     lock: str, groups: tuple[str, ...]
