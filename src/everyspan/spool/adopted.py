@@ -108,9 +108,10 @@ class AdoptedBacklog:
                 f"frames before {batch.first} are not settled yet; the cursor is at {self._position}"
             )
         self._next = behind
-        if batch.last > self._saved:
-            save_cursor(self._directory, batch.last)
-            self._saved = batch.last
+        settled = found.behind_everything if found.is_last_word else batch.last
+        if settled > self._saved:
+            save_cursor(self._directory, settled)
+            self._saved = settled
         self._delete_settled(keep_last=True)
 
     def set_aside(self, batch: Batch, *, reason: str) -> None:

@@ -54,6 +54,13 @@ class Inventory:
     last_seq: Seq = _NO_SEQ
     died_ns: int = 0
     """The last sign of life: when the last segment was last written. The same at each look."""
+    is_last_word: bool = False
+    """Everything had arrived; what is shipped only says that no more will come."""
+
+    @property
+    def behind_everything(self) -> Position:
+        """Where the cursor stands when the last word has arrived, too."""
+        return Position(self.extents[-1].number + 1, 0)
 
 
 def take_inventory(directory: Path, cursor: Position) -> Inventory:
@@ -81,6 +88,9 @@ def take_inventory(directory: Path, cursor: Position) -> Inventory:
         found.died_ns = os.stat(found.extents[-1].path).st_mtime_ns
     interrupted = {starts[seq] for seq in calls.still_open()}
     found.entries = list(_to_ship(entries, interrupted, cursor))
+    if not found.entries and entries and cursor < found.behind_everything:
+        found.entries = _last_word(entries)
+        found.is_last_word = bool(found.entries)
     found.ends = [entry.end for entry in found.entries]
     return found
 
@@ -91,6 +101,16 @@ def _to_ship(entries: list[Entry], interrupted: set[Entry], cursor: Position) ->
             yield entry._replace(interrupted=True)
         elif entry.end > cursor:
             yield entry
+
+
+def _last_word(entries: list[Entry]) -> list[Entry]:
+    """What to ship of a writer that died after everything of it had arrived: a header, so that there is a request.
+
+    Its request says that the writer is finished. Without one the audit would wait for more of it for ever.
+    """
+    if entries[-1].frame.kind == Kind.CLOSE:
+        return []
+    return [entry for entry in entries if entry.frame.kind == Kind.HEADER][:1]
 
 
 def _frames(found: Inventory, directory: Path, extent: Extent, data: bytes) -> list[Frame]:
