@@ -183,6 +183,18 @@ def drain_patiently(log: Log) -> list[Found]:
     return found
 
 
+def test_closing_brings_what_memory_holds_to_disk_even_over_the_cap(tmp_path: Path) -> None:
+    log = open_log(tmp_path, cap_bytes=5_000)
+    kept = [opaque(log, b"x" * 1000) for _ in range(20)]
+
+    log.close()
+
+    (dead,) = adopt(tmp_path, living=None)
+    assert Kept.MEMORY in kept
+    assert seqs(drain(dead)) == list(range(1, 21))
+    assert log.counts().dropped == {}
+
+
 def test_beyond_disk_and_memory_every_number_is_named_in_a_drop_frame(tmp_path: Path) -> None:
     log = open_log(tmp_path, cap_bytes=2 << 20)
     kept = [opaque(log, b"x" * 100_000) for _ in range(130)]

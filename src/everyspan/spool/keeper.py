@@ -52,6 +52,7 @@ class Keeper:
         self._write = SteadyWrite()
         self._retry_at_s = 0.0
         self._refusal = DISK
+        self._finishing = False
 
     @property
     def crowded(self) -> bool:
@@ -101,8 +102,10 @@ class Keeper:
         writer = self.writer
         if writer is None or writer.closed:
             return
-        self._retry_at_s = 0.0
+        # Over the cap by the few MiB that memory holds, rather than without them.
+        self._finishing, self._retry_at_s = True, 0.0
         self.settle()
+        self._finishing = False
         while self.ring:
             held = self.ring.shift()
             self.tally.in_memory -= held.kind in CARGO
@@ -176,7 +179,8 @@ class Keeper:
         self.tally.told(drop)
 
     def _to_disk(self, writer: Writer, held: Held) -> None:
-        if writer.waiting_bytes + HEADER_BYTES + len(held.payload) > self._cap_bytes:
+        needed = writer.waiting_bytes + HEADER_BYTES + len(held.payload)
+        if needed > self._cap_bytes and not self._finishing:
             raise _CapReachedError(
                 errno.EDQUOT, f"{writer.waiting_bytes} bytes wait; the cap is {self._cap_bytes}"
             )

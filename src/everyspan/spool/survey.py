@@ -51,7 +51,7 @@ def waiting(spool_dir: Path) -> list[Waiting]:
     return found
 
 
-def _look(directory: Path, locks: set[tuple[int, int, int]] | None) -> Waiting:
+def _look(directory: Path, locks: set[int] | None) -> Waiting:
     extents = segments_in(directory)
     cursor = load_cursor(directory)
     spans = 0
@@ -87,26 +87,25 @@ def _url(extents: list[Extent]) -> str:
     return ""
 
 
-def _lock_of(directory: Path) -> tuple[int, int, int] | None:
+def _lock_of(directory: Path) -> int:
     try:
-        found = os.stat(directory / LOCK)
+        return os.stat(directory / LOCK).st_ino
     except FileNotFoundError:
-        return None
-    return os.major(found.st_dev), os.minor(found.st_dev), found.st_ino
+        return 0
 
 
-def _locks() -> set[tuple[int, int, int]] | None:
-    """Device and inode of every file that somebody holds with flock; None where the system does not tell.
+def _locks() -> set[int] | None:
+    """The inode of every file that somebody holds with flock; None where the system does not tell.
 
-    Trying the lock would hold it for a moment, and whoever wants to adopt the directory just then would pass over it.
+    Trying the lock would hold it for a moment, and whoever wants to adopt the directory just then would pass over
+    it. The device is not compared, because overlayfs and btrfs show another one here than in stat(2).
     """
     try:
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
     # "3: FLOCK  ADVISORY  WRITE 4242 fd:01:262155 0 EOF"
-    places = [line.split()[5].split(":") for line in lines if " FLOCK " in line and "->" not in line]
-    return {(int(major, 16), int(minor, 16), int(inode)) for major, minor, inode in places}
+    return {int(line.split()[5].split(":")[2]) for line in lines if " FLOCK " in line and "->" not in line}
 
 
 def _directories(root: Path) -> list[Path]:
