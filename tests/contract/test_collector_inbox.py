@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.collector_requests import START_NS, body, generation, span
+from tests.collector_requests import PROTOBUF, START_NS, body, generation, span
 
 from everyspan.collector.accept import Envelope, seal
 from everyspan.collector.attempts import Attempts
 from everyspan.collector.inbox import Inbox
+from everyspan.collector.keys import Keys
 from everyspan.collector.limits import Limits
 from everyspan.collector.mover import Mover
+from everyspan.collector.otlp_http import Door
 from everyspan.errors import CollectorError, StoreError
 from everyspan.store.reads import Inserted, TraceFilter
 from everyspan.store.rows import Numbers, Sighting, SpanRow
@@ -176,3 +180,30 @@ def test_a_body_that_is_moved_twice_is_stored_once(tmp_path: Path, store: Faulty
         moved = mover.moved
 
     assert (moved.new, moved.known) == (2, 8)
+
+
+class BrokenInbox(Inbox):
+    """An inbox with a bug."""
+
+    async def keep(self, content: bytes) -> None:
+        raise ZeroDivisionError
+
+
+def test_an_error_of_ours_is_a_503_and_a_number_and_never_a_500(tmp_path: Path) -> None:
+    inbox = BrokenInbox(tmp_path / "inbox", cap_bytes=1 << 20)
+    door = Door(inbox, Keys(), Limits())
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body(generation()), "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", PROTOBUF.encode())]
+    asyncio.run(door({"method": "POST", "path": "/v1/traces", "headers": headers}, receive, send))
+    inbox.close()
+
+    assert sent[0]["status"] == 503
+    assert (b"retry-after", b"1") in sent[0]["headers"]
+    assert door.taken.faults == 1

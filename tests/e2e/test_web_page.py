@@ -17,7 +17,7 @@ from everyspan.wire.decode import wrap
 from everyspan.wire.frame import Kind, pack
 
 playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: make setup installs it"
+    "playwright.sync_api", reason="playwright is not installed: `make setup` installs it"
 )
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or ""

@@ -6,6 +6,7 @@ No framework stands between the socket and the inbox: half of a request's CPU ti
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from everyspan.collector.keys import Keys
 from everyspan.collector.limits import Limits
 from everyspan.errors import CollectorError
 from everyspan.version import __version__
+
+_LOGGER = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -44,6 +47,8 @@ class Taken:
     """Spans named in a partial_success."""
     refused: int = 0
     """Requests answered with an error."""
+    faults: int = 0
+    """Of these, because of an error of ours."""
     in_flight_bytes: int = 0
 
 
@@ -67,8 +72,10 @@ class Door:
             answer = await self._answer(scope, headers, source)
         except CollectorError as refused:
             answer = refusal(str(refused), status=refused.status)
-        except Exception as failure:  # noqa: BLE001 - the guard of this entry point
+        except Exception as failure:
             # OpenTelemetry's exporter and Langfuse's SDK drop a batch at 500 and keep it at 503.
+            self.taken.faults += 1
+            _LOGGER.exception("a request to %s failed", scope["path"])
             answer = refusal(f"the collector failed with {type(failure).__name__}; try again", status=503)
         self.taken.requests += 1
         self.taken.refused += answer.status >= 400
@@ -132,7 +139,16 @@ class Door:
         return _stored(found, as_json=kind.lower().startswith(JSON))
 
     def _examine(self, body: bytes, content_type: str, encoding: str) -> Examined:
-        return examine(body, content_type=content_type, encoding=encoding, limits=self._limits)
+        try:
+            return examine(body, content_type=content_type, encoding=encoding, limits=self._limits)
+        except (CollectorError, MemoryError):
+            raise
+        except Exception as failure:
+            # It would fail again for ever and hold up everything behind it: refused, the sender sets it aside.
+            self.taken.faults += 1
+            _LOGGER.exception("a body of %d bytes cannot be read", len(body))
+            why = f"the collector fails to read this body: {type(failure).__name__}"
+            raise CollectorError(why, status=400) from failure
 
 
 class _Source:

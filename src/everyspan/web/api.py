@@ -67,7 +67,7 @@ class Api:
             "known_spans": moved.known,
             "refused_spans": moved.refused,
             "unreadable_frames": moved.unreadable,
-            "failures": moved.failures,
+            "failures": moved.failures + taken.faults,
         }
 
     def traces(self, request: Request) -> object:
