@@ -53,9 +53,17 @@ def dialect_of(raw: object, *, provider: str = "") -> UsageDialect | None:
     return UsageDialect.ANTHROPIC if anthropic else UsageDialect.RESPONSES
 
 
+_PLAIN_CHAT = frozenset(
+    {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"}
+)
+"""Usage that says nothing but its totals, which is what most calls report."""
+
+
 def read_chat(raw: object, provider: str) -> Usage:
     """OpenAI chat completions, and litellm's superset of it."""
     inputs, outputs = get(raw, "prompt_tokens_details"), get(raw, "completion_tokens_details")
+    if inputs is None and outputs is None and type(raw) is dict and raw.keys() <= _PLAIN_CHAT:
+        return Usage(input_tokens=whole(raw.get("prompt_tokens")), output_tokens=whole(raw.get("completion_tokens")))
     written = get(inputs, "cache_creation_token_details")
     prompt, completion = whole(get(raw, "prompt_tokens")), whole(get(raw, "completion_tokens"))
     reasoning = first(get(outputs, "reasoning_tokens"), get(raw, "reasoning_tokens"))
@@ -147,6 +155,8 @@ READERS: Mapping[UsageDialect, Callable[[object, str], Usage]] = {
 
 def get(value: object, name: str) -> object:
     """A key of a mapping or an attribute of an object; None when there is none."""
+    if type(value) is dict:  # nearly always, and much cheaper to ask than `isinstance` of an abstract class
+        return value.get(name)
     if value is None:
         return None
     return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from typing import NewType
 
 from opentelemetry.sdk.trace.id_generator import IdGenerator
@@ -21,8 +22,14 @@ def new_writer_id() -> WriterId:
     return WriterId(f"{os.getpid() % 10_000_000:07d}-{os.urandom(6).hex()}")
 
 
+_random = random.Random()
+"""Seeded by the operating system, and out of reach of a program's `random.seed()`."""
+# Not `os.urandom` for each id: it gives the GIL away, and beside a busy thread getting it back takes milliseconds.
+os.register_at_fork(after_in_child=_random.seed)
+
+
 class RandomIds(IdGenerator):
-    """Trace and span ids from the operating system.
+    """Trace and span ids that no other process repeats, forked ones included.
 
     The OpenTelemetry SDK draws them from the global `random`, so `random.seed(42)` in an evaluation script
     makes every run produce the same ids and stores drop the "duplicates"
@@ -31,8 +38,8 @@ class RandomIds(IdGenerator):
 
     def generate_span_id(self) -> int:
         """A random non-zero 64-bit number."""
-        return int.from_bytes(os.urandom(8), "big") or 1
+        return _random.getrandbits(64) or 1
 
     def generate_trace_id(self) -> int:
         """A random non-zero 128-bit number."""
-        return int.from_bytes(os.urandom(16), "big") or 1
+        return _random.getrandbits(128) or 1

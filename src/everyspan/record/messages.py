@@ -10,6 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
+_PLAIN = frozenset({"role", "content"})
+"""What most messages consist of; they need none of the questions below."""
+
+
 def genai_messages(messages: Any) -> list[dict[str, Any]]:
     """Messages as a caller gives them (OpenAI's or Anthropic's chat shape, objects or a plain prompt)."""
     if isinstance(messages, str):
@@ -20,6 +24,8 @@ def genai_messages(messages: Any) -> list[dict[str, Any]]:
 
 
 def _message(message: Any) -> dict[str, Any]:
+    if type(message) is dict and message.keys() <= _PLAIN and type(message.get("content")) is str:
+        return {"role": message.get("role") or "user", "parts": [_text(message["content"])]}
     if isinstance(message, str):
         return {"role": "user", "parts": [_text(message)]}
     role = str(_get(message, "role") or "user")
@@ -71,4 +77,6 @@ def _tool_call(call: Any) -> dict[str, Any]:
 
 
 def _get(thing: Any, name: str) -> Any:
+    if type(thing) is dict:
+        return thing.get(name)
     return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
