@@ -143,6 +143,7 @@ def _run(wish: Wish, folder: Path, open_things: ExitStack) -> int:
     show_run.side(Side.WITHOUT, wish)
     findings = show_run.side(Side.WITH, wish)
     click.echo(f"The audit: {one_line(show_run.sentence(), width=300)}")
+    click.echo("(Spans without a stamp are those of the first table: other senders do not number theirs.)")
     whole = all(one.whole for one in findings) and show_run.complete()
     click.echo(_conclusion(findings, whole) + f" Took {time.monotonic() - begun_s:.0f} s.\n")
     if wish.keep:
