@@ -56,7 +56,7 @@ def found(
     exit_code: int = 0,
     side: Side = Side.WITH,
 ) -> Finding:
-        Entry(request_id=f"req_{n}", response_id=f"msg_{n}", provider="a", model="m", cost_usd=Decimal("0.00025"))
+    parents = folder / "parents"
     parents.write_text(json.dumps({"trace_id": TRACE, "span_id": BATCH}) + "\n")
     stored = Stored(url="http://nowhere.invalid", spans=list(spans), verdict=verdict)
     entries = [
