@@ -9,6 +9,7 @@ import os
 import threading
 from typing import Any
 
+from everyspan import metrics
 from everyspan.instrument import threads, tracer_provider
 from everyspan.instrument.langfuse import LangfuseHooks
 from everyspan.instrument.litellm import LitellmHooks
@@ -49,6 +50,7 @@ class Runtime:
         LangfuseHooks(self.providers, self.registry).install()
         LitellmCallbackHooks(self.providers, self.registry).install()
         LitellmHooks(self.providers.tracer, self.registry).install()
+        metrics.install(self.sender, self.registry)
 
     def _open_log(self, destination: Destination) -> Log:
         root = self.settings.spool_dir / destination.id
