@@ -230,3 +230,15 @@ def test_an_interrupted_span_is_the_started_one_with_an_end_and_an_error(span: R
 def test_a_payload_without_a_span_can_not_be_interrupted() -> None:
     with pytest.raises(WireError):
         encode_interrupted(wrap(Kind.START, b""), end_ns=1)
+
+
+@pytest.mark.parametrize("key", ["k", "k" * 125, "k" * 300])
+@pytest.mark.parametrize("around", [0, 64, 128, 0x4000, 0x4000 - 128])
+def test_no_length_of_a_text_changes_what_is_read_back(key: str, around: int) -> None:
+    lengths = range(max(0, around - 24), around + 8)
+
+    for length in lengths:
+        payload = encode_span(span_of({key: "x" * length, "next": 1})).payload
+
+        assert attribute(payload, key).string_value == "x" * length
+        assert attribute(payload, "next").int_value == 1

@@ -6,13 +6,15 @@ a fifth of the time, without protobuf in the user's process; and no value of one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, Status
+from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceState
+from opentelemetry.trace.span import DEFAULT_TRACE_STATE
 from opentelemetry.util.types import AttributeValue
 
 from everyspan.errors import WireError
@@ -36,11 +38,39 @@ _INTERRUPTED = b"".join(
 _REMOTE_KNOWN = 0x100
 _REMOTE = 0x200
 
-# Resource bytes and scope bytes by object: hashing a Resource costs more than encoding the span. The object is in
-# the entry, so that its id can not be reused while the entry is there.
+_FROM_HERE = b"\x85\x01" + FIXED_32.pack(_REMOTE_KNOWN)
+_FROM_AFAR = b"\x85\x01" + FIXED_32.pack(_REMOTE_KNOWN | _REMOTE)
+_STATUS_UNSET = b"\x7a\x00"
+_NONE_DROPPED = (0, 0, 0)
+_DROPPED_TAGS = (b"\x50", b"\x60", b"\x70")
+
+_Identity = tuple[int, int, TraceState, int | None, bool]
+"""Trace id, span id, trace state, the parent's span id, whether the parent is remote."""
+
+_Read = tuple[
+    _Identity,
+    list[Any],
+    list[tuple[str, object]],
+    tuple[Event, ...],
+    tuple[Link, ...],
+    tuple[int, int, int],
+]
+"""A span as the encoder needs it: identity, the fields of `_public`, attributes, events, links, dropped counts."""
+
+_public = attrgetter("name", "kind", "start_time", "end_time", "status", "resource", "instrumentation_scope")
+_private = itemgetter(
+    "_context", "_parent", "_attributes", "_events", "_links",
+    "_name", "_kind", "_start_time", "_end_time", "_status", "_resource", "_instrumentation_scope",
+)  # fmt: skip
+_NO_PARENT = (None, None, False, None, None, None)
+
+_Around = tuple[bytes, bytes, bytes, bytes, Resource, InstrumentationScope | None]
+"""Resource, scope, and the schema URLs of scope and resource, as fields; then the two objects themselves."""
+
+# By object: hashing a Resource costs more than encoding the span. The objects are in the entry, so that their ids can
+# not be reused while it is there.
 _MAX_CACHED = 64
-_resources: dict[int, tuple[Resource, bytes, bytes]] = {}
-_scopes: dict[int, tuple[InstrumentationScope, bytes, bytes]] = {}
+_around: dict[tuple[int, int], _Around] = {}
 
 
 class Encoded(NamedTuple):
@@ -96,61 +126,96 @@ def _replaced(data: bytes, outer: Field, inner: Field, content: bytes) -> bytes:
 
 
 def _encoded(tag: bytes, span: ReadableSpan, extra: Mapping[str, AttributeValue] | None) -> Encoded:
-    parts = _span_parts(span)
+    parts, resource, scope = _span_parts(span)
     if extra:
         add_attributes(parts, _SPAN_ATTRIBUTE, extra.items())
     parts.append(_STAMP_ATTRIBUTE)
     span_size = sum(map(len, parts))
-    resource, resource_url = _resource(span.resource)
-    scope, scope_url = _scope(span.instrumentation_scope)
+    around = _around.get((id(resource), id(scope))) or _encode_around(resource, scope)
     span_head = b"\x12" + varint(span_size)
-    scope_size = len(scope) + len(span_head) + span_size + len(scope_url)
+    scope_size = len(around[1]) + len(span_head) + span_size + len(around[2])
     scope_head = b"\x12" + varint(scope_size)
-    size = len(resource) + len(scope_head) + scope_size + len(resource_url)
-    payload = bytearray().join((tag, varint(size), resource, scope_head, scope, span_head, *parts))
+    size = len(around[0]) + len(scope_head) + scope_size + len(around[3])
+    payload = bytearray().join((tag, varint(size), around[0], scope_head, around[1], span_head, *parts))
     stamp_at = len(payload) - STAMP_LENGTH
-    payload += scope_url
-    payload += resource_url
+    payload += around[2]
+    payload += around[3]
     return Encoded(payload, stamp_at)
 
 
-def _span_parts(span: ReadableSpan) -> list[bytes]:
-    """The fields of the Span message, apart from the stamp."""
-    context = span.get_span_context()
+def _span_parts(span: ReadableSpan) -> tuple[list[bytes], Resource, InstrumentationScope | None]:
+    """The fields of the Span message, apart from the stamp; and what the span belongs to."""
+    try:
+        identity, rest, items, events, links, dropped = _read_privately(span)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        identity, rest, items, events, links, dropped = _read_publicly(span)
+    trace_id, span_id, trace_state, parent_id, remote = identity
+    name, kind, start_ns, end_ns, status, resource, scope = rest
+    parts = [
+        b"\x0a\x10%b\x12\x08%b" % (trace_id.to_bytes(16, "big"), span_id.to_bytes(8, "big")),
+        _text(b"\x1a", ",".join([f"{key}={value}" for key, value in trace_state.items()]))
+        if trace_state is not DEFAULT_TRACE_STATE
+        else b"",
+        b"" if parent_id is None else b"\x22\x08" + parent_id.to_bytes(8, "big"),
+        _text(b"\x2a", name),
+        # OTLP numbers the kinds from 1, OpenTelemetry's API from 0.
+        b"\x30%c" % (kind._value_ + 1),
+        b"\x39" + FIXED_64.pack(start_ns) if start_ns else b"",
+        b"\x41" + FIXED_64.pack(end_ns) if end_ns else b"",
+        _STATUS_UNSET if status is not None and status.status_code is StatusCode.UNSET else _status(status),
+        _FROM_AFAR if remote else _FROM_HERE,
+    ]
+    if dropped != _NONE_DROPPED:
+        parts += map(_number, _DROPPED_TAGS, dropped)
+    add_attributes(parts, _SPAN_ATTRIBUTE, items)
+    if events:
+        parts += [delimited(b"\x5a", _event(event)) for event in events]
+    if links:
+        parts += [delimited(b"\x6a", _link(link)) for link in links]
+    return parts, resource, scope
+
+
+def _read_privately(span: ReadableSpan) -> _Read:
+    """What the SDK holds, from where it holds it (opentelemetry-sdk 1.33 to 1.45).
+
+    Its properties are a Python frame each, which together cost as much as all of the encoding. Reading attributes
+    through its mapping also takes a lock for each key; here each container is copied in one step instead, so that
+    a thread that changes the span meanwhile can not break the iteration.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: this is some other kind of span.
+    """
+    context, parent, attributes, events, links, *rest = _private(span.__dict__)
+    trace_id, span_id, _, _, trace_state, _ = context
+    _, parent_id, remote, _, _, _ = parent or _NO_PARENT
+    return (
+        (trace_id, span_id, trace_state, parent_id, remote),
+        rest,
+        list(attributes._dict.items()),
+        tuple(events._dq),
+        tuple(links._dq),
+        (attributes.dropped, events.dropped, links.dropped),
+    )
+
+
+def _read_publicly(span: ReadableSpan) -> _Read:
+    context, parent = span.get_span_context(), span.parent
     if context is None:
         raise WireError(f"span {span.name!r} has no context")
-    parent = span.parent
-    parts = [
-        b"\x0a\x10",
-        context.trace_id.to_bytes(16, "big"),
-        b"\x12\x08",
-        context.span_id.to_bytes(8, "big"),
-        _text(b"\x1a", _trace_state(context)),
-        b"\x22\x08" + parent.span_id.to_bytes(8, "big") if parent else b"",
-        _text(b"\x2a", span.name),
-        # OTLP numbers the kinds from 1, OpenTelemetry's API from 0.
-        b"\x30" + varint(span.kind.value + 1),
-        _fixed64(b"\x39", span.start_time),
-        _fixed64(b"\x41", span.end_time),
-        _number(b"\x50", span.dropped_attributes),
-        _number(b"\x60", span.dropped_events),
-        _number(b"\x70", span.dropped_links),
-        _status(span.status),
-        b"\x85\x01" + FIXED_32.pack(_flags(parent)),
-    ]
-    add_attributes(parts, _SPAN_ATTRIBUTE, _items(span))
-    parts += [delimited(b"\x5a", _event(event)) for event in span.events]
-    parts += [delimited(b"\x6a", _link(link)) for link in span.links]
-    return parts
-
-
-def _items(span: ReadableSpan) -> Iterable[tuple[str, object]]:
-    # Reading through the SDK's mapping takes a lock for each key. Its dict is copied in one step instead, so that
-    # a thread that sets an attribute meanwhile can not break the iteration (opentelemetry-sdk 1.33 to 1.45).
-    held = getattr(getattr(span, "_attributes", None), "_dict", None)
-    if type(held) is dict:
-        return list(held.items())
-    return list((span.attributes or {}).items())
+    return (
+        (
+            context.trace_id,
+            context.span_id,
+            context.trace_state,
+            parent.span_id if parent else None,
+            bool(parent and parent.is_remote),
+        ),
+        list(_public(span)),
+        list((span.attributes or {}).items()),
+        tuple(span.events),
+        tuple(span.links),
+        (span.dropped_attributes, span.dropped_events, span.dropped_links),
+    )
 
 
 def _event(event: Event) -> bytes:
@@ -173,44 +238,33 @@ def _link(link: Link) -> bytes:
 def _status(status: Status | None) -> bytes:
     if status is None:
         return b""
-    return delimited(b"\x7a", _text(b"\x12", status.description) + _number(b"\x18", status.status_code.value))
+    code: int = status.status_code.value
+    return delimited(b"\x7a", _text(b"\x12", status.description) + _number(b"\x18", code))
 
 
 def _flags(context: SpanContext | None) -> int:
     return _REMOTE_KNOWN | _REMOTE if context and context.is_remote else _REMOTE_KNOWN
 
 
-def _trace_state(context: SpanContext) -> str:
-    return (
-        ",".join(f"{key}={value}" for key, value in context.trace_state.items())
-        if context.trace_state
-        else ""
-    )
-
-
-def _resource(resource: Resource) -> tuple[bytes, bytes]:
-    held = _resources.get(id(resource))
-    if held is None or held[0] is not resource:
-        content = _attributes(resource.attributes)
-        held = resource, delimited(b"\x0a", content), _text(b"\x1a", resource.schema_url)
-        if len(_resources) >= _MAX_CACHED:
-            _resources.clear()
-        _resources[id(resource)] = held
-    return held[1], held[2]
-
-
-def _scope(scope: InstrumentationScope | None) -> tuple[bytes, bytes]:
-    if scope is None:
-        return b"\x0a\x00", b""
-    held = _scopes.get(id(scope))
-    if held is None or held[0] is not scope:
+def _encode_around(resource: Resource, scope: InstrumentationScope | None) -> _Around:
+    """Remember and return the bytes around the spans of one resource and scope."""
+    named = scope_url = b""
+    if scope is not None:
         named = _text(b"\x0a", scope.name) + _text(b"\x12", scope.version)
-        content = named + _attributes(scope.attributes, tag=b"\x1a")
-        held = scope, delimited(b"\x0a", content), _text(b"\x1a", scope.schema_url)
-        if len(_scopes) >= _MAX_CACHED:
-            _scopes.clear()
-        _scopes[id(scope)] = held
-    return held[1], held[2]
+        named += _attributes(scope.attributes, tag=b"\x1a")
+        scope_url = _text(b"\x1a", scope.schema_url)
+    made = (
+        delimited(b"\x0a", _attributes(resource.attributes)),
+        delimited(b"\x0a", named),
+        scope_url,
+        _text(b"\x1a", resource.schema_url),
+        resource,
+        scope,
+    )
+    if len(_around) >= _MAX_CACHED:
+        _around.clear()
+    _around[id(resource), id(scope)] = made
+    return made
 
 
 def _attributes(held: Mapping[str, object] | None, *, tag: bytes = b"\x0a") -> bytes:

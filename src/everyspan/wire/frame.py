@@ -97,7 +97,8 @@ def pack(kind: int, seq: int, payload: bytes | bytearray, *, nonce: int) -> byte
             f"a payload of {length} bytes does not fit in a frame; the limit is {MAX_PAYLOAD_BYTES}"
         )
     after_crc = _AFTER_CRC.pack(nonce, length, kind, 0, 0, seq)
-    crc = checksum(payload, zlib.crc32(after_crc))
+    crc = zlib.crc32(after_crc)
+    crc = zlib.crc32(payload, crc) if length <= _PIECE_BYTES else checksum(payload, crc)
     return b"".join((TAG, _U32.pack(crc), after_crc, payload))
 
 
