@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from everyspan.errors import SettingsError
@@ -22,8 +23,11 @@ LANGFUSE_CLOUD = "https://cloud.langfuse.com"
 LANGFUSE_TRACES_PATH = "/api/public/otel/v1/traces"
 
 _MIB = 1 << 20
-_SPOOL_BYTES = 1024 * _MIB
 _EXIT_TIMEOUT_S = 5.0
+_BLOCK_TIMEOUT_S = 10.0
+
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 class Fsync(StrEnum):
@@ -37,6 +41,17 @@ class Fsync(StrEnum):
     """fdatasync before control returns."""
 
 
+class Drop(StrEnum):
+    """Which spans give way when the spool is full and memory can hold no more."""
+
+    NEWEST = "newest"
+    """The one that is just being recorded."""
+    OLDEST = "oldest"
+    """Those that have waited longest, a whole file of them at a time."""
+    BLOCK = "block"
+    """None for a while: recording waits for room; after that the newest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the user asked for. Build it with `from_environment`, which names the variable of each field."""
@@ -44,7 +59,10 @@ class Settings:
     destinations: tuple[Destination, ...]
     spool_dir: Path
     fsync: Fsync = Fsync.NONE
-    spool_bytes: int = _SPOOL_BYTES
+    spool_bytes: int | None = None
+    """Most bytes that wait for one destination; None leaves it to the size of the filesystem."""
+    drop: Drop = Drop.NEWEST
+    block_timeout_s: float = _BLOCK_TIMEOUT_S
     exit_timeout_s: float = _EXIT_TIMEOUT_S
     allow_key_in_clear: bool = False
     """Send keys over http to other machines too; without it such spans wait in the spool."""
@@ -57,8 +75,9 @@ def from_environment(
 ) -> Settings:
     """Settings from arguments and environment variables; an argument wins over its variable.
 
-    Reads EVERYSPAN_ENDPOINT, EVERYSPAN_API_KEY, EVERYSPAN_SPOOL_DIR, EVERYSPAN_SPOOL_BYTES, EVERYSPAN_FSYNC and
-    EVERYSPAN_EXIT_TIMEOUT and EVERYSPAN_ALLOW_KEY_IN_CLEAR; for destinations also
+    Reads EVERYSPAN_ENDPOINT, EVERYSPAN_API_KEY, EVERYSPAN_SPOOL_DIR, EVERYSPAN_SPOOL_BYTES, EVERYSPAN_DROP,
+    EVERYSPAN_BLOCK_TIMEOUT, EVERYSPAN_FSYNC, EVERYSPAN_EXIT_TIMEOUT and EVERYSPAN_ALLOW_KEY_IN_CLEAR; for
+    destinations also
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT,
     OTEL_EXPORTER_OTLP_TRACES_HEADERS, OTEL_EXPORTER_OTLP_HEADERS (OpenTelemetry protocol exporter specification)
     and LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL, LANGFUSE_HOST (Langfuse SDK).
@@ -71,8 +90,10 @@ def from_environment(
     return Settings(
         destinations=destinations or (otlp_destination(DEFAULT_ENDPOINT),),
         spool_dir=spool_dir(env),
-        fsync=_fsync(env),
-        spool_bytes=_whole_number(env, "EVERYSPAN_SPOOL_BYTES", _SPOOL_BYTES, least=_MIB),
+        fsync=_one_of(Fsync, env, "EVERYSPAN_FSYNC", Fsync.NONE),
+        spool_bytes=_whole_number(env, "EVERYSPAN_SPOOL_BYTES", least=_MIB),
+        drop=_one_of(Drop, env, "EVERYSPAN_DROP", Drop.NEWEST),
+        block_timeout_s=_seconds(env, "EVERYSPAN_BLOCK_TIMEOUT", _BLOCK_TIMEOUT_S),
         exit_timeout_s=_seconds(env, "EVERYSPAN_EXIT_TIMEOUT", _EXIT_TIMEOUT_S),
         allow_key_in_clear=_yes_or_no(env, "EVERYSPAN_ALLOW_KEY_IN_CLEAR"),
         explicit=bool(destinations),
@@ -86,6 +107,44 @@ def spool_dir(env: Mapping[str, str] | None = None) -> Path:
         return Path(env["EVERYSPAN_SPOOL_DIR"]).expanduser()
     state = env.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "everyspan" / "spool"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What other people's variables say about the program; `everyspan doctor` says what follows from it."""
+
+    otel_disabled: bool
+    """OTEL_SDK_DISABLED: OpenTelemetry makes no spans at all."""
+    sampler: str
+    """OTEL_TRACES_SAMPLER: what a TracerProvider without a sampler of its own uses."""
+    sampler_argument: str
+    attribute_count_limit: int | None
+    """OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT, else OTEL_ATTRIBUTE_COUNT_LIMIT: the oldest attributes go."""
+    attribute_length_limit: int | None
+    """OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT, else OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT: longer texts are cut."""
+    litellm_otel_v2: str | None
+    """LITELLM_OTEL_V2, which litellm can not read when it is set to nothing."""
+    anthropic_traces: bool
+    """ANTHROPIC_OPEN_TELEMETRY: the anthropic SDK makes spans of its own unless it is false."""
+    lambda_function: str
+    """AWS_LAMBDA_FUNCTION_NAME: the function that this process is, if any."""
+
+
+def surroundings(env: Mapping[str, str] | None = None) -> Surroundings:
+    """What the environment says about OpenTelemetry, other instrumentations and the host; nothing is refused."""
+    env = os.environ if env is None else env
+    count = env.get("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT") or env.get("OTEL_ATTRIBUTE_COUNT_LIMIT")
+    length = env.get("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT") or env.get("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT")
+    return Surroundings(
+        otel_disabled=env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true",
+        sampler=env.get("OTEL_TRACES_SAMPLER", "").strip().lower(),
+        sampler_argument=env.get("OTEL_TRACES_SAMPLER_ARG", "").strip(),
+        attribute_count_limit=int(count) if count and count.isdecimal() else None,
+        attribute_length_limit=int(length) if length and length.isdecimal() else None,
+        litellm_otel_v2=env.get("LITELLM_OTEL_V2"),
+        anthropic_traces=env.get("ANTHROPIC_OPEN_TELEMETRY", "").lower() != "false",
+        lambda_function=env.get("AWS_LAMBDA_FUNCTION_NAME", ""),
+    )
 
 
 def data_dir(env: Mapping[str, str] | None = None) -> Path:
@@ -190,19 +249,21 @@ def _checked(url: str, *, called: str = "endpoint") -> str:
     return url
 
 
-def _fsync(env: Mapping[str, str]) -> Fsync:
-    value = env.get("EVERYSPAN_FSYNC") or Fsync.NONE.value
-    try:
-        return Fsync(value.lower())
-    except ValueError:
-        allowed = ", ".join(level.value for level in Fsync)
-        raise SettingsError(f"EVERYSPAN_FSYNC is {value!r}; it takes one of: {allowed}") from None
-
-
-def _whole_number(env: Mapping[str, str], name: str, default: int, *, least: int) -> int:
+def _one_of(kind: type[_Choice], env: Mapping[str, str], name: str, default: _Choice) -> _Choice:
     value = env.get(name)
     if not value:
         return default
+    try:
+        return kind(value.lower())
+    except ValueError:
+        allowed = ", ".join(each.value for each in kind)
+        raise SettingsError(f"{name} is {value!r}; it takes one of: {allowed}") from None
+
+
+def _whole_number(env: Mapping[str, str], name: str, *, least: int) -> int | None:
+    value = env.get(name)
+    if not value:
+        return None
     if not value.isascii() or not value.isdigit() or int(value) < least:
         raise SettingsError(f"{name} is {value!r}; it takes a whole number of at least {least}")
     return int(value)

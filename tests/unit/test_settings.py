@@ -9,7 +9,7 @@ import pytest
 
 from everyspan.errors import SettingsError
 from everyspan.model.destination import Dialect
-from everyspan.settings import DEFAULT_ENDPOINT, Fsync, collector, data_dir, from_environment, spool_dir
+from everyspan.settings import DEFAULT_ENDPOINT, Drop, Fsync, collector, data_dir, from_environment, spool_dir
 
 LANGFUSE = {"LANGFUSE_PUBLIC_KEY": "pk-lf-1", "LANGFUSE_SECRET_KEY": "sk-lf-1"}
 
@@ -21,10 +21,17 @@ def test_a_program_that_was_told_nothing_tries_the_local_collector() -> None:
     assert settings.explicit is False
 
 
-def test_without_variables_the_spool_holds_one_gibibyte_and_an_exit_waits_five_seconds() -> None:
+def test_without_variables_the_filesystem_limits_the_spool_and_an_exit_waits_five_seconds() -> None:
     settings = from_environment(environ={})
 
-    assert (settings.fsync, settings.spool_bytes, settings.exit_timeout_s) == (Fsync.NONE, 1 << 30, 5.0)
+    assert (settings.fsync, settings.spool_bytes, settings.exit_timeout_s) == (Fsync.NONE, None, 5.0)
+    assert (settings.drop, settings.block_timeout_s) == (Drop.NEWEST, 10.0)
+
+
+def test_what_gives_way_in_a_full_spool_can_be_chosen() -> None:
+    settings = from_environment(environ={"EVERYSPAN_DROP": "Block", "EVERYSPAN_BLOCK_TIMEOUT": "2.5"})
+
+    assert (settings.drop, settings.block_timeout_s) == (Drop.BLOCK, 2.5)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +141,8 @@ def test_no_key_shows_in_a_repr_or_in_a_directory_name() -> None:
         ("EVERYSPAN_ENDPOINT", "http://collector:port", "http://"),
         ("EVERYSPAN_FSYNC", "sometimes", "none, interval, always"),
         ("EVERYSPAN_SPOOL_BYTES", "1GB", "whole number"),
+        ("EVERYSPAN_DROP", "random", "newest, oldest, block"),
+        ("EVERYSPAN_BLOCK_TIMEOUT", "for ever", "seconds"),
         ("EVERYSPAN_SPOOL_BYTES", "-1", "whole number"),
         ("EVERYSPAN_SPOOL_BYTES", "1000", "1048576"),
         ("EVERYSPAN_EXIT_TIMEOUT", "soon", "seconds"),

@@ -32,6 +32,8 @@ class Batch(NamedTuple):
     """Behind the last frame: where the next batch begins."""
     ends: tuple[Position, ...] = ()
     """Behind each frame, where that is not simply its length further on; empty otherwise."""
+    from_memory: bool = False
+    """Its frames are in no segment, because the disk takes nothing."""
 
     def split(self) -> tuple[Batch, Batch]:
         """Two batches of about half the frames each; acknowledge the first one first.

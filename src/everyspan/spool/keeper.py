@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import errno
+import json
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 
 from everyspan.clock import monotonic_s
+from everyspan.settings import Drop
 from everyspan.spool.backlog import Batch
 from everyspan.spool.notes import note
-from everyspan.spool.ring import Held, Ring
+from everyspan.spool.ring import RING_BYTES, Held, Ring
+from everyspan.spool.room import NO_ROOM, Room, refusal_in_words
 from everyspan.spool.steady_write import SteadyWrite
 from everyspan.spool.tally import DropNote, Tally
 from everyspan.spool.writer import Writer
-from everyspan.wire.frame import CARGO, HEADER_BYTES, MAX_PAYLOAD_BYTES, Kind
+from everyspan.wire.envelope import unwrap
+from everyspan.wire.frame import CARGO, HEADER_BYTES, MAX_PAYLOAD_BYTES, Kind, pack, walk
 from everyspan.wire.stamp import STAMP_LENGTH, format_stamp
 
 _RETRY_AFTER_S = 0.05
+_LEAST_SEGMENT_BYTES = 64 << 10
 
 DISK, CAP, TOO_LARGE, DELETED, INTERRUPTED = "disk", "cap", "too large", "deleted", "interrupted"
+GAVE_WAY, REFUSED = "gave way", "refused"
 """Why a frame was dropped: the disk refused it, `cap_bytes` were waiting, it was longer than any frame may be,
-somebody deleted its segment before it was delivered, a signal handler's exception broke its append off."""
+somebody deleted its segment before it was delivered, a signal handler's exception broke its append off; it made room
+for newer ones, the destination refused it and there is no disk to keep it on."""
 
 
 class Kept(Enum):
@@ -39,7 +46,17 @@ class _CapReachedError(OSError):
 class Keeper:
     """Places the frames of one log in one process, writer after writer. The log's lock guards it."""
 
-    def __init__(self, root: Path, *, about: Mapping[str, str], cap_bytes: int, segment_bytes: int) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        about: Mapping[str, str],
+        room: Room,
+        drop: Drop,
+        segment_bytes: int,
+    ) -> None:
+        self.notices: list[str] = []
+        """What the user should hear, once nobody holds a lock."""
         self.writer: Writer | None = None
         self.tally = Tally()
         self.ring = Ring()
@@ -47,28 +64,37 @@ class Keeper:
         """Frames that reached a segment; it moves after the write, so that `sync` can read it without the lock."""
         self._root = root
         self._about = about
-        self._cap_bytes = cap_bytes
+        self._room = room
+        self._drop = drop
         self._segment_bytes = segment_bytes
         self._write = SteadyWrite()
         self._retry_at_s = 0.0
         self._refusal = DISK
+        self._is_full = False
+        self._noticed: set[str] = set()
         self._finishing = False
 
     @property
     def crowded(self) -> bool:
         """Whether four fifths of the cap are in use."""
-        return self.writer is not None and self.writer.waiting_bytes * 5 >= self._cap_bytes * 4
+        return self._room.crowded(self.writer.waiting_bytes if self.writer is not None else 0)
 
     def writer_now(self) -> Writer:
         """The writer for the next frame; a new one at first and after the last one was closed."""
         if self.writer is None or self.writer.closed:
+            segment_bytes = self._segment_bytes
+            if self._drop is Drop.OLDEST:
+                # What gives way is a whole segment: it should be a small part of everything.
+                segment_bytes = max(min(segment_bytes, self._room.cap_bytes // 16), _LEAST_SEGMENT_BYTES)
             self.writer = Writer(
-                self._root, about=self._about, segment_bytes=self._segment_bytes, write=self._write
+                self._root, about=self._about, segment_bytes=segment_bytes, write=self._write
             )
         return self.writer
 
     def keep(self, kind: Kind, payload: bytes | bytearray, stamp_at: int | None) -> Kept:
         """Number one frame, stamp it, and put it where there is room."""
+        if kind is Kind.PART:
+            return self._keep_part(payload)
         writer = self.writer_now()
         seq = writer.next_seq()
         kept = Kept.DROPPED
@@ -86,6 +112,32 @@ class Keeper:
         finally:
             self._account(kept, kind, seq, reason)
         return kept
+
+    def _keep_part(self, payload: bytes | bytearray) -> Kept:
+        """Write one PART frame, if that is easily done: it takes no number, and the SPAN frame will say it all."""
+        writer = self.writer
+        if writer is None or writer.closed or self.ring or self._retry_at_s or self.crowded:
+            return Kept.DROPPED
+        try:
+            writer.put(Kind.PART, 0, payload)
+        except OSError as error:
+            self.tally.failed(error)
+            return Kept.DROPPED
+        return Kept.DISK
+
+    def would_lose(self, size_bytes: int) -> bool:
+        """Whether a frame of this size would be dropped now, and waiting may save it."""
+        writer = self.writer
+        if writer is None or writer.closed:
+            return False
+        if size_bytes > RING_BYTES and not self._retry_at_s:
+            return not self._has_room(writer, size_bytes)
+        if not self.ring and not self._retry_at_s:
+            return False
+        self.settle()
+        if not self._retry_at_s or not self._is_full or HEADER_BYTES + size_bytes > self._room.cap_bytes:
+            return False
+        return not self.ring.fits(size_bytes)
 
     def settle(self) -> None:
         """Bring what memory holds, and the news of what was dropped, to disk, when the disk takes it again."""
@@ -126,14 +178,45 @@ class Keeper:
             self.tally.set_aside += spans
         else:
             self.tally.acknowledged += spans
-        if batch.last.segment < writer.first_number:
+        number = batch.last.segment
+        if number in writer.gave_way or number < writer.first_number:
             # Delivered, though its file was deleted meanwhile and it was counted as dropped.
-            self.tally.dropped[DELETED] -= spans
+            self.tally.dropped[GAVE_WAY if number in writer.gave_way else DELETED] -= spans
             self.tally.on_disk += spans
             return
-        writer.waiting_spans -= spans
-        writer.settled_bytes += len(batch.body)
-        writer.settled_seq = max(writer.settled_seq, seq)
+        writer.settled(number, size_bytes=len(batch.body), spans=spans, seq=seq)
+
+    def records_in_memory(self, *, limit_bytes: int, nonce: int) -> list[bytes]:
+        """The frames that no disk took, oldest first, behind a HEADER; else the news of what was dropped."""
+        if self.writer is None:
+            return []
+        records = [
+            pack(held.kind, held.seq, held.payload, nonce=nonce) for held in self.ring.first(limit_bytes)
+        ]
+        records = records or [
+            pack(Kind.DROP, 0, self._told_by(drop), nonce=nonce) for drop in self.tally.untold()
+        ]
+        return records and [pack(Kind.HEADER, 0, self.writer.header(), nonce=nonce), *records]
+
+    def left_memory(self, batch: Batch, *, aside: bool, kept: bool) -> None:
+        """The destination has, or has refused, frames out of memory; those that reached the disk since do not count.
+
+        Args:
+            kept: a refused frame is in quarantine; otherwise it is nowhere.
+        """
+        for frame in walk(batch.body):
+            if frame.kind == Kind.DROP:
+                said = json.loads(unwrap(batch.body[frame.payload]))
+                self.tally.told(DropNote(said["reason"], said["ranges"], said["spans"]))
+            elif frame.seq and self.ring and self.ring.oldest().seq == frame.seq:
+                spans = int(self.ring.shift().kind in CARGO)
+                self.tally.in_memory -= spans
+                if not kept:
+                    self.tally.drop(REFUSED, frame.seq, frame.seq, spans=spans)
+                    continue
+                self.tally.on_disk += spans
+                self.tally.set_aside += spans if aside else 0
+                self.tally.acknowledged += 0 if aside else spans
 
     def _place(self, writer: Writer, held: Held) -> Kept:
         if len(held.payload) > MAX_PAYLOAD_BYTES:
@@ -143,7 +226,14 @@ class Keeper:
         if (not self._retry_at_s or monotonic_s() >= self._retry_at_s) and self._tried(writer, held):
             return Kept.DISK
         # The caller may use its bytearray again, so memory gets a copy.
-        return Kept.MEMORY if self.ring.offer(held._replace(payload=bytes(held.payload))) else Kept.DROPPED
+        held = held._replace(payload=bytes(held.payload))
+        while not self.ring.offer(held):
+            if self._drop is not Drop.OLDEST or not self._is_full or not self._gave_way(writer):
+                self._notice_loss(writer, len(held.payload))
+                return Kept.DROPPED
+            if self._tried(writer, held):
+                return Kept.DISK
+        return Kept.MEMORY
 
     def _tried(self, writer: Writer, held: Held | None) -> bool:
         try:
@@ -151,15 +241,45 @@ class Keeper:
             if held is not None:
                 self._to_disk(writer, held)
         except OSError as error:
-            if isinstance(error, _CapReachedError):
-                self._refusal = CAP
-            else:
-                self._refusal = DISK
+            at_cap = isinstance(error, _CapReachedError)
+            self._refusal = CAP if at_cap else DISK
+            self._is_full = at_cap or error.errno in NO_ROOM
+            if not at_cap:
                 self.tally.failed(error)
+                self._notice("disk", refusal_in_words(self._root, error))
             self._retry_at_s = monotonic_s() + _RETRY_AFTER_S
             return False
         self._retry_at_s = 0.0
         return True
+
+    def _gave_way(self, writer: Writer) -> bool:
+        """Delete the oldest segment that waits, and tell."""
+        try:
+            gone = writer.give_way()
+        except OSError as error:
+            self.tally.failed(error)
+            return False
+        if gone is None:
+            return False
+        self.tally.on_disk -= gone.spans
+        self.tally.drop(GAVE_WAY, gone.first, gone.last, spans=gone.spans)
+        self._notice("oldest", f"{self._full(writer)}; the oldest spans give way, counted and told")
+        return True
+
+    def _notice_loss(self, writer: Writer, size_bytes: int) -> None:
+        if self._refusal == CAP:
+            self._notice("cap", f"{self._full(writer)}; a span of {size_bytes} bytes was dropped, counted and told")
+
+    def _full(self, writer: Writer) -> str:
+        return (
+            f"the spool {self._root} is at its limit of {self._room.cap_bytes} bytes, {writer.waiting_bytes} of them "
+            "from this process. Let a sender run, or raise EVERYSPAN_SPOOL_BYTES"
+        )
+
+    def _notice(self, key: str, message: str) -> None:
+        if key not in self._noticed:
+            self._noticed.add(key)
+            self.notices.append(message)
 
     def _catch_up(self, writer: Writer) -> None:
         """Write what is older first, so that a segment's numbers stay in order."""
@@ -174,18 +294,29 @@ class Keeper:
             self._tell(writer, drop)
 
     def _tell(self, writer: Writer, drop: DropNote) -> None:
-        content = {"writer": writer.id, "reason": drop.reason, "ranges": drop.ranges, "spans": drop.spans}
-        writer.put(Kind.DROP, 0, note(Kind.DROP, content))
+        writer.put(Kind.DROP, 0, self._told_by(drop))
         self.tally.told(drop)
 
+    def _told_by(self, drop: DropNote) -> bytes:
+        assert self.writer is not None
+        content = {
+            "writer": self.writer.id,
+            "reason": drop.reason,
+            "ranges": drop.ranges,
+            "spans": drop.spans,
+        }
+        return note(Kind.DROP, content)
+
     def _to_disk(self, writer: Writer, held: Held) -> None:
-        needed = writer.waiting_bytes + HEADER_BYTES + len(held.payload)
-        if needed > self._cap_bytes and not self._finishing:
-            raise _CapReachedError(
-                errno.EDQUOT, f"{writer.waiting_bytes} bytes wait; the cap is {self._cap_bytes}"
-            )
+        if not self._finishing and not self._has_room(writer, len(held.payload)):
+            waiting_bytes, cap_bytes = writer.waiting_bytes, self._room.cap_bytes
+            raise _CapReachedError(errno.EDQUOT, f"{waiting_bytes} bytes wait; the cap is {cap_bytes}")
         writer.put(held.kind, held.seq, held.payload)
         self.placed += 1
+
+    def _has_room(self, writer: Writer, payload_bytes: int) -> bool:
+        more_bytes = HEADER_BYTES + payload_bytes
+        return self._room.has_room(writer.id, waiting_bytes=writer.waiting_bytes, more_bytes=more_bytes)
 
     def _whereabouts(self, writer: Writer, kind: Kind, seq: int) -> Kept:
         if writer.holds(kind, seq):

@@ -26,6 +26,8 @@ class LivingBacklog:
         self, writer: Writer, keeper: Keeper, lock: threading.RLock, *, settle: Callable[[], None]
     ) -> None:
         self.writer = writer.id
+        self.reader = 0
+        """The thread that looked last: the one that makes room, and so must never wait for it."""
         self._writer = writer
         self._keeper = keeper
         self._lock = lock
@@ -41,6 +43,7 @@ class LivingBacklog:
         """See `Backlog`. Also brings to disk what only memory holds, when the disk takes it again."""
         if self._writer.foreign:
             return None
+        self.reader = threading.get_ident()
         self._settle()
         with self._lock:
             extents = self._writer.extents()
@@ -59,7 +62,7 @@ class LivingBacklog:
                     first=self._cursor,
                     last=Position(extent.number, self._cursor.offset + len(body)),
                 )
-        return None
+        return self._from_memory(limit_bytes)
 
     def ack(self, batch: Batch) -> None:
         """See `Backlog`.
@@ -70,8 +73,15 @@ class LivingBacklog:
         self._pass(batch, aside=False)
 
     def set_aside(self, batch: Batch, *, reason: str) -> None:
-        """See `Backlog`."""
-        keep_refused(self._writer.directory, self.writer, batch, reason=reason)
+        """See `Backlog`. A frame that only memory holds, and that no disk takes now, is counted as dropped."""
+        try:
+            keep_refused(self._writer.directory, self.writer, batch, reason=reason)
+        except SpoolError:
+            if not batch.from_memory or batch.frames != 1:
+                raise
+            with self._lock:
+                self._keeper.left_memory(batch, aside=True, kept=False)
+            return
         self._pass(batch, aside=True)
 
     def pending(self) -> int:
@@ -82,6 +92,28 @@ class LivingBacklog:
     def finish(self) -> bool:
         """False: the writer is alive."""
         return False
+
+    def _from_memory(self, limit_bytes: int) -> Batch | None:
+        """What waits in memory because the disk takes nothing, and what was dropped: the destination may take it."""
+        with self._lock:
+            if self._keeper.writer is not self._writer or self._writer.closed:
+                return None
+            records = self._keeper.records_in_memory(limit_bytes=limit_bytes, nonce=self._held_nonce)
+            spooled_to = self._writer.last_seq
+        if not records:
+            return None
+        body = b"".join(records)
+        return Batch(
+            body=body,
+            frames=len(records),
+            spans=sum(frame.kind in CARGO for frame in walk(body)),
+            spooled_to=spooled_to,
+            closed=False,
+            first=self._cursor,
+            last=self._cursor,
+            ends=(self._cursor,) * len(records),
+            from_memory=True,
+        )
 
     def _cut(self, extent: Extent, limit_bytes: int) -> tuple[bytes, list[Frame]]:
         """The next frames of one segment that stand without a gap, and the cursor in front of them."""
@@ -110,7 +142,13 @@ class LivingBacklog:
 
     def _pass(self, batch: Batch, *, aside: bool) -> None:
         """Move on behind `batch`. In this order a crash at any line offers frames again and skips none."""
-        if batch.last <= self._cursor or self._writer.foreign:
+        if self._writer.foreign:
+            return
+        if batch.from_memory:
+            with self._lock:
+                self._keeper.left_memory(batch, aside=aside, kept=True)
+            return
+        if batch.last <= self._cursor:
             return
         if batch.first > self._cursor:
             raise SpoolError(

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from everyspan.clock import monotonic_s
 from everyspan.errors import SpoolError
-from everyspan.settings import Fsync
+from everyspan.settings import Drop, Fsync
 from everyspan.spool import forks
 from everyspan.spool.backlog import Backlog
 from everyspan.spool.durable import IntervalSync, reach_disk
 from everyspan.spool.keeper import Keeper, Kept
 from everyspan.spool.living import LivingBacklog
+from everyspan.spool.room import Room, WhenFull
 from everyspan.spool.tally import Counts
 from everyspan.wire.frame import Kind
 
 __all__ = ["Kept", "Log"]
+
+
+_LOGGER = logging.getLogger("everyspan")
+_DROP_NEWEST = WhenFull()
+_STEP_S = 0.01
 
 
 class Log:
@@ -45,26 +54,31 @@ class Log:
         *,
         about: Mapping[str, str],
         fsync: Fsync,
-        cap_bytes: int,
+        cap_bytes: int | None,
         segment_bytes: int = 16 << 20,
+        when_full: WhenFull = _DROP_NEWEST,
     ) -> None:
         """Nothing is made on disk before the first append.
 
         Args:
             root: the destination's directory, the parent of its writers' directories.
             about: goes into every segment's HEADER: `destination`, `url`, `library`.
-            cap_bytes: most bytes that wait on disk for the destination.
+            cap_bytes: most bytes that wait on disk for the destination; None takes what the filesystem allows.
         """
         self._root = root
         self._about = dict(about)
         self._fsync = fsync
         self._cap_bytes = cap_bytes
         self._segment_bytes = segment_bytes
+        self._when_full = when_full
         self._begin()
         forks.register(self)
 
     def append(self, kind: Kind, payload: bytes | bytearray, *, stamp_at: int | None = None) -> Kept:
-        """Keep one START, SPAN or BATCH frame. Raises nothing but what a signal handler raises meanwhile.
+        """Keep one START, SPAN, PART or BATCH frame. Raises nothing but what a signal handler raises meanwhile.
+
+        With `Drop.BLOCK` it may wait for room, though not in the thread that reads the backlog, because only that
+        one makes room, and not where this thread is in the middle of something here.
 
         Args:
             stamp_at: where in `payload` the stamp's 37 bytes go; they are written in place when it is a bytearray.
@@ -72,11 +86,15 @@ class Log:
         Returns:
             DISK after the fdatasync, for Fsync.ALWAYS; MEMORY when that failed.
         """
+        if self._when_full.drop is Drop.BLOCK and kind is not Kind.PART:
+            self._wait_for_room(len(payload))
         with self._lock:
             if self._busy:
                 self._reentered.append((kind, bytes(payload), stamp_at))
                 return Kept.MEMORY
             kept = self._append(kind, payload, stamp_at)
+        if self._keeper.notices:
+            self._say()
         if self._fsync is Fsync.ALWAYS and kept is Kept.DISK:
             return kept if self._durable(self._keeper.placed) else Kept.MEMORY
         if self._fsync is Fsync.INTERVAL and self._ticking is None:
@@ -169,8 +187,13 @@ class Log:
         self._busy = False
         self._reentered: list[tuple[Kind, bytes, int | None]] = []
         self._keeper = Keeper(
-            self._root, about=self._about, cap_bytes=self._cap_bytes, segment_bytes=self._segment_bytes
+            self._root,
+            about=self._about,
+            room=Room(self._root, cap_bytes=self._cap_bytes),
+            drop=self._when_full.drop,
+            segment_bytes=self._segment_bytes,
         )
+        self._waiting_here = threading.local()
         self._backlog = None
         # Re-entrant, because a signal handler may append within our fdatasync.
         self._syncing = threading.RLock()
@@ -187,6 +210,37 @@ class Log:
         while self._reentered:
             self._append(*self._reentered.pop(0))
         return kept
+
+    def _wait_for_room(self, size_bytes: int) -> None:
+        """Return when a frame of this size would be kept, or after the time that the user set.
+
+        In small steps and not on a condition: there is no lock here that a signal handler or a fork could find held.
+        A handler that runs within a step and appends does not wait again.
+        """
+        here = self._waiting_here
+        deadline_s = 0.0
+        while not getattr(here, "waits", False) and not _is_held_by_us(self._lock):
+            with self._lock:
+                backlog = self._backlog
+                if backlog is not None and backlog.reader == threading.get_ident():
+                    return
+                if self._busy or not self._keeper.would_lose(size_bytes):
+                    return
+            now_s = monotonic_s()
+            deadline_s = deadline_s or now_s + self._when_full.block_timeout_s
+            if now_s >= deadline_s:
+                return
+            here.waits = True
+            try:
+                time.sleep(min(_STEP_S, deadline_s - now_s))
+            finally:
+                here.waits = False
+
+    def _say(self) -> None:
+        """Tell the user what the keeper noticed; no lock is held, because a log handler may wait for anything."""
+        notices = self._keeper.notices
+        while notices:
+            _LOGGER.warning("everyspan: %s", notices.pop(0))
 
     def _settle(self) -> None:
         with self._lock:
@@ -224,3 +278,12 @@ class Log:
                 if writer is not None:
                     writer.retire_segment()
         return failure is None
+
+
+def _is_held_by_us(lock: threading.RLock) -> bool:
+    """Whether this thread is within a block that holds `lock`: a signal handler or a `__del__` may find itself there.
+
+    `threading.Condition` asks its lock in the same way.
+    """
+    owned: bool = lock._is_owned()  # type: ignore[attr-defined]
+    return owned

@@ -29,9 +29,13 @@ class Ring:
     def __len__(self) -> int:
         return len(self._frames)
 
+    def fits(self, size_bytes: int) -> bool:
+        """Whether there is room for a payload of this size."""
+        return self._size_bytes + size_bytes <= RING_BYTES
+
     def offer(self, held: Held) -> bool:
         """Keep `held`; False when there is no room for it."""
-        if self._size_bytes + len(held.payload) > RING_BYTES:
+        if not self.fits(len(held.payload)):
             return False
         self._frames.append(held)
         self._size_bytes += len(held.payload)
@@ -44,6 +48,16 @@ class Ring:
     def newest(self) -> Held:
         """The frame that came last."""
         return self._frames[-1]
+
+    def first(self, limit_bytes: int) -> list[Held]:
+        """The oldest frames: as many as fit the limit, but at least one where there is one."""
+        found: list[Held] = []
+        for held in self._frames:
+            limit_bytes -= len(held.payload)
+            if found and limit_bytes < 0:
+                break
+            found.append(held)
+        return found
 
     def shift(self) -> Held:
         """Take the oldest frame out."""

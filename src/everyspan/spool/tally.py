@@ -27,11 +27,11 @@ class Counts:
     spans: int = 0
     """SPAN frames appended."""
     on_disk: int = 0
-    """Of these, written to a segment; delivered ones included."""
+    """Of these, written to a segment, or delivered from memory; what was delivered since is included."""
     in_memory: int = 0
     """Of these, waiting in memory for the disk to come back."""
     dropped: Mapping[str, int] = field(default_factory=dict)
-    """Of these, not kept, by reason: `cap`, `disk`, `too large`, `deleted`, `interrupted`."""
+    """Of these, not kept, by reason: `cap`, `gave way`, `disk`, `too large`, `deleted`, `interrupted`, `refused`."""
     acknowledged: int = 0
     """Of those on disk, acknowledged by the destination."""
     set_aside: int = 0
@@ -88,8 +88,14 @@ class Tally:
         return list(self._untold.values())
 
     def told(self, note: DropNote) -> None:
-        """A DROP frame names `note` now."""
-        del self._untold[note.reason]
+        """A DROP frame names `note` now; what was dropped since is still to be told."""
+        current = self._untold.pop(note.reason, None)
+        if current is None:
+            return
+        last = note.ranges[-1][1]
+        rest = [[max(start, last + 1), end] for start, end in current.ranges if end > last]
+        if rest:
+            self._untold[note.reason] = DropNote(note.reason, rest, current.spans - note.spans)
 
     def forget_untold(self) -> None:
         """The writer ended without a disk to tell it to."""

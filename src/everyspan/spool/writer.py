@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +38,24 @@ class Unsynced(NamedTuple):
         return [*self.sealed, self.segment.path] if self.segment is not None else self.sealed
 
 
+@dataclass(slots=True)
+class Content:
+    """What waits in one segment: neither acknowledged nor set aside."""
+
+    spans: int = 0
+    size_bytes: int = 0
+    last_seq: int = 0
+    """The highest number in it, settled or not."""
+
+
+class GaveWay(NamedTuple):
+    """Frames that were deleted to make room."""
+
+    first: int
+    last: int
+    spans: int
+
+
 class Writer:
     """Numbers frames and puts them into segments, in a directory that it makes when it first needs it.
 
@@ -53,9 +73,11 @@ class Writer:
         """It is the parent's: this process was forked since."""
         self.first_number = 1
         """Segments before this one were deleted by somebody."""
-        self.written_bytes = self.settled_bytes = 0
-        self.waiting_spans = 0
-        """SPAN frames on disk that are neither acknowledged nor set aside."""
+        self.waiting_bytes = self.waiting_spans = 0
+        """Bytes, and SPAN frames, on disk that are neither acknowledged nor set aside."""
+        self.gave_way: set[int] = set()
+        """Segments that were deleted to make room."""
+        self._contents: defaultdict[int, Content] = defaultdict(Content)
         self.settled_seq = self.disk_seq = 0
         self.sealed: list[Extent] = []
         """Full segments that are not deleted yet, oldest first."""
@@ -75,11 +97,6 @@ class Writer:
         """The segment that is being written."""
         return self._segment
 
-    @property
-    def waiting_bytes(self) -> int:
-        """What is on disk and not settled."""
-        return self.written_bytes - self.settled_bytes
-
     def extents(self) -> list[Extent]:
         """Every segment, oldest first, with what can be read of it."""
         return [*self.sealed, self._segment.extent] if self._segment is not None else list(self.sealed)
@@ -97,10 +114,7 @@ class Writer:
         """
         segment = self._segment_for(len(payload))
         segment.put(pack(kind, seq, payload, nonce=segment.nonce), seq)
-        self.written_bytes += HEADER_BYTES + len(payload)
-        self.disk_seq = segment.last_seq
-        if kind in CARGO:
-            self.waiting_spans += 1
+        self._wrote(segment, HEADER_BYTES + len(payload), spans=int(kind in CARGO))
 
     def holds(self, kind: Kind, seq: int) -> bool:
         """Whether frame `seq`, whose `put` an exception broke off, is on disk; then it is counted, too."""
@@ -115,10 +129,39 @@ class Writer:
         if segment.last_seq != seq:
             return False
         if self.disk_seq < seq:
-            self.written_bytes += segment.size_bytes - before
-            self.waiting_spans += kind in CARGO
-            self.disk_seq = seq
+            self._wrote(segment, segment.size_bytes - before, spans=int(kind in CARGO))
         return True
+
+    def settled(self, number: int, *, size_bytes: int, spans: int, seq: int) -> None:
+        """The destination has, or has refused, so much of segment `number`, up to frame `seq`."""
+        content = self._contents[number]
+        content.size_bytes -= size_bytes
+        content.spans -= spans
+        self.waiting_bytes -= size_bytes
+        self.waiting_spans -= spans
+        self.settled_seq = max(self.settled_seq, seq)
+
+    def give_way(self) -> GaveWay | None:
+        """Delete the oldest full segment of which something waits; None when there is none.
+
+        A batch of it may be under way to the destination at this moment: its acknowledgement is still counted.
+
+        Raises:
+            OSError: it can not be deleted.
+        """
+        for place, extent in enumerate(self.sealed):
+            content = self._contents[extent.number]
+            if content.last_seq <= self.settled_seq:
+                continue  # all of it was delivered; it is deleted as soon as its open calls are held elsewhere
+            extent.path.unlink(missing_ok=True)
+            del self.sealed[place]
+            del self._contents[extent.number]
+            self.gave_way.add(extent.number)
+            self.waiting_bytes -= content.size_bytes
+            self.waiting_spans -= content.spans
+            first, self.settled_seq = self.settled_seq + 1, content.last_seq
+            return GaveWay(first, content.last_seq, content.spans)
+        return None
 
     def vanished(self) -> bool:
         """Whether the segment was deleted or moved under us: a write to it still succeeds, and nobody reads it.
@@ -142,9 +185,9 @@ class Writer:
         self.sealed.clear()
         self._unsynced.clear()
         self.first_number = self._number + 1
-        self.settled_bytes = self.written_bytes
+        self._contents.clear()
         self.settled_seq = self.disk_seq
-        self.waiting_spans = 0
+        self.waiting_bytes = self.waiting_spans = 0
 
     def abandon(self) -> None:
         """In a forked child: close what belongs to the parent, and change nothing."""
@@ -181,6 +224,14 @@ class Writer:
         if self._segment is not None:
             self._segment.spoiled = True
 
+    def _wrote(self, segment: Segment, size_bytes: int, *, spans: int) -> None:
+        content = self._contents[segment.number]
+        content.size_bytes += size_bytes
+        content.spans += spans
+        self.waiting_bytes += size_bytes
+        self.waiting_spans += spans
+        self.disk_seq = content.last_seq = segment.last_seq
+
     def _close_files(self) -> None:
         if self._segment is not None:
             self.sealed.append(self._segment.extent)
@@ -205,7 +256,7 @@ class Writer:
         self._number += 1  # before the file is made: a try that was broken off must not share its number
         fresh = Segment(self.directory, number=self._number, write=self._write)
         try:
-            fresh.put(pack(Kind.HEADER, 0, self._header(), nonce=fresh.nonce), 0)
+            fresh.put(pack(Kind.HEADER, 0, self.header(), nonce=fresh.nonce), 0)
         except BaseException:
             fresh.close()
             os.unlink(fresh.path)
@@ -218,7 +269,9 @@ class Writer:
                 self._unsynced.append(full.path)
         self._segment = fresh
         self._new_names = True
-        self.written_bytes += fresh.size_bytes
+        for number in self._contents.keys() - {each.number for each in self.sealed}:
+            del self._contents[number]  # delivered and deleted
+        self._wrote(fresh, fresh.size_bytes, spans=0)
         if full is not None:
             full.close()
         return fresh
@@ -236,7 +289,8 @@ class Writer:
         else:
             self._lease = new_lease(self.directory.parent, self.id)
 
-    def _header(self) -> bytes:
+    def header(self) -> bytes:
+        """The payload of a HEADER frame: who writes here."""
         about = {
             "version": FORMAT_VERSION,
             "writer": self.id,

@@ -24,6 +24,9 @@ STARTED = 1002
 OPAQUE = 1003
 """Bytes that only the collector understands: what a BATCH frame holds."""
 
+PART = 1004
+"""What has arrived of an answer that is not finished: what a PART frame holds."""
+
 _FIELD_OF = {
     Kind.HEADER: NOTE,
     Kind.START: STARTED,
@@ -31,6 +34,7 @@ _FIELD_OF = {
     Kind.DROP: NOTE,
     Kind.CLOSE: NOTE,
     Kind.BATCH: OPAQUE,
+    Kind.PART: PART,
 }
 _TAG_OF = {kind: field_tag(number, LENGTH) for kind, number in _FIELD_OF.items()}
 

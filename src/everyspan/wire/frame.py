@@ -41,6 +41,7 @@ class Kind(IntEnum):
     DROP = 4
     CLOSE = 5
     BATCH = 6
+    PART = 7
 
 
 CARGO = frozenset({Kind.SPAN, Kind.BATCH})
