@@ -6,14 +6,20 @@ import asyncio
 import atexit
 import logging
 import os
+import pickle
 import threading
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from everyspan import metrics
+from everyspan.clock import monotonic_s
 from everyspan.instrument import threads, tracer_provider
 from everyspan.instrument.langfuse import LangfuseHooks
 from everyspan.instrument.litellm import LitellmHooks
 from everyspan.instrument.litellm_callbacks import LitellmCallbackHooks
+from everyspan.instrument.process import ProcessHooks
+from everyspan.instrument.signals import Termination
 from everyspan.model.destination import Destination
 from everyspan.model.receipt import Receipt
 from everyspan.record.ambient import context
@@ -22,14 +28,19 @@ from everyspan.record.observe import Observer
 from everyspan.record.provider import Providers
 from everyspan.record.registry import Registry
 from everyspan.record.tally import TALLY
+from everyspan.sender.drain import drain
 from everyspan.sender.ship import Sender
 from everyspan.settings import Settings, from_environment, otlp_destination
 from everyspan.spool.log import Log
+from everyspan.spool.room import WhenFull
 from everyspan.version import __version__
 
 __all__ = ["aflush", "context", "flush", "init", "observe", "shutdown", "span", "stats"]
 
 _log = logging.getLogger("everyspan")
+
+_SIGTERM_TIMEOUT_S = 2.0
+"""Most that SIGTERM is put off, however long the exit timeout: who sends it does not wait for ever."""
 
 
 class Runtime:
@@ -42,6 +53,9 @@ class Runtime:
         self.providers = Providers(self.registry)
         for destination in settings.destinations:
             self.registry.add(destination)
+        self.processes = ProcessHooks(
+            leave=self.leave, settings=self._for_children, script=Path(__file__).with_name("spawned.py")
+        )
 
     def install(self) -> None:
         """Hook the libraries that are loaded, and those that will be."""
@@ -51,6 +65,10 @@ class Runtime:
         LitellmCallbackHooks(self.providers, self.registry).install()
         LitellmHooks(self.providers.tracer, self.registry).install()
         metrics.install(self.sender, self.registry)
+        self.processes.install()
+        timeout_s = min(self.settings.exit_timeout_s, _SIGTERM_TIMEOUT_S)
+        if timeout_s:  # with no time to deliver, SIGTERM may as well stay what it is
+            Termination(self._terminate, within_s=timeout_s).install()
 
     def _open_log(self, destination: Destination) -> Log:
         root = self.settings.spool_dir / destination.id
@@ -59,7 +77,13 @@ class Runtime:
             "destination": destination.id,
             "url": destination.public_url,
         }
-        log = Log(root, about=about, fsync=self.settings.fsync, cap_bytes=self.settings.spool_bytes)
+        log = Log(
+            root,
+            about=about,
+            fsync=self.settings.fsync,
+            cap_bytes=self.settings.spool_bytes,
+            when_full=WhenFull(self.settings.drop, self.settings.block_timeout_s),
+        )
         self.sender.add(destination, log, root=root)
         return log
 
@@ -70,10 +94,20 @@ class Runtime:
         """Deliver what is recorded; gives up at once where nobody answers, because it is kept anyway."""
         return self.sender.flush(timeout_s, give_up_when_unreachable=True)
 
-    def leave(self) -> None:
-        """The process ends in order: end what is open, deliver for a bounded time, say what stays."""
+    def leave(self, timeout_s: float | None = None) -> None:
+        """The process ends in order: end what is open, deliver for a bounded time, say what stays.
+
+        Safe to repeat, and to call from several threads.
+
+        Args:
+            timeout_s: the exit timeout of the settings when None.
+        """
+        timeout_s = self.settings.exit_timeout_s if timeout_s is None else timeout_s
+        deadline = monotonic_s() + timeout_s
         end_open_calls()
-        receipt = self.sender.close(self.settings.exit_timeout_s)
+        receipt = self.sender.close(timeout_s)
+        if self.processes.had_children and not any(part.pending for part in receipt.parts):
+            self._drain_children(deadline)
         for part in receipt.parts:
             if part.pending:
                 _log.warning(
@@ -84,6 +118,40 @@ class Runtime:
                     self.settings.spool_dir,
                     part.problem or "there was no time left",
                 )
+
+    def at_exit(self) -> None:
+        """What `atexit` calls: `multiprocessing` calls `leave` itself, after it has joined the children."""
+        if not self.processes.leaves_later:
+            self.leave()
+
+    def forked(self) -> None:
+        """In a forked child: what is open is the parent's to end."""
+        forget_open_calls()
+        self.registry.forked()
+        self.processes.forked()
+
+    def _terminate(self, timeout_s: float) -> None:
+        if os.getpid() == 1:
+            self.flush(timeout_s)  # process 1 of a container survives SIGTERM, and must go on recording
+        else:
+            self.leave(timeout_s)
+
+    def _drain_children(self, deadline: float) -> None:
+        """Deliver what children recorded that were killed, or ended with `os._exit`."""
+        timeout_s = min(deadline - monotonic_s(), _SIGTERM_TIMEOUT_S)
+        if timeout_s > 0:
+            drain(
+                self.settings.spool_dir,
+                self._destinations(),
+                timeout_s=timeout_s,
+                allow_key_in_clear=self.settings.allow_key_in_clear,
+            )
+
+    def _destinations(self) -> tuple[Destination, ...]:
+        return tuple(outlet.destination for outlet in self.registry.outlets)
+
+    def _for_children(self) -> bytes:
+        return pickle.dumps(replace(self.settings, destinations=self._destinations()))
 
 
 _lock = threading.RLock()
@@ -100,10 +168,22 @@ def _start(settings: Settings) -> Runtime:
     with _lock:
         if _runtime is None:
             _runtime = Runtime(settings)
-            atexit.register(_runtime.leave)
-            os.register_at_fork(after_in_child=forget_open_calls)
+            atexit.register(_runtime.at_exit)
+            os.register_at_fork(after_in_parent=_runtime.processes.forks, after_in_child=_after_fork_in_child)
             _runtime.install()
         return _runtime
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.RLock()  # another thread may have been starting a runtime, and is not here to finish
+    if _runtime is not None:
+        _runtime.forked()
+
+
+def start(settings: Settings) -> None:
+    """`init` with settings that are made already; does nothing in a process that records."""
+    _start(settings)
 
 
 def init(endpoint: str | None = None, *, api_key: str | None = None) -> None:
@@ -149,8 +229,9 @@ async def aflush(timeout_s: float = 30.0) -> Receipt:
 def stats() -> dict[str, Any]:
     """Numbers about this process, at any time, as plain JSON-able values.
 
-    `calls`: opened, open, ended by how, absorbed, unsampled. `faults`: our own failures by place. `delivery`: for each
-    destination the counts of a receipt and its last problem. `sender`: failures of the sending thread.
+    `calls`: opened, open, ended by how, absorbed, unsampled, parents_spans. `faults`: our own failures by place.
+    `delivery`: for each destination the counts of a receipt and its last problem. `sender`: failures of the sending
+    thread.
     """
     runtime = _running()
     delivery = [
@@ -172,6 +253,7 @@ def stats() -> dict[str, Any]:
             "ended": dict(TALLY.ended),
             "absorbed": TALLY.absorbed,
             "unsampled": TALLY.unsampled,
+            "parents_spans": TALLY.parents_spans,
         },
         "faults": dict(TALLY.faults),
         "delivery": delivery,

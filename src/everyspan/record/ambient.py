@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 from opentelemetry.util.types import AttributeValue
 
@@ -39,3 +39,13 @@ def context(
 def attributes() -> Mapping[str, AttributeValue] | None:
     """What the surrounding blocks said, or None when there are none."""
     return _ambient.get()
+
+
+def say(said: Mapping[str, AttributeValue] | None) -> Token[Mapping[str, AttributeValue] | None]:
+    """Take over what was said around the work elsewhere, in another process; `unsay` ends it."""
+    return _ambient.set(said)
+
+
+def unsay(token: Token[Mapping[str, AttributeValue] | None]) -> None:
+    """Go back to what was said before `say`."""
+    _ambient.reset(token)

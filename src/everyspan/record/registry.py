@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from everyspan.record.tally import TALLY
 from everyspan.spool.log import Log
 from everyspan.wire.encode import encode_span, encode_started
 from everyspan.wire.frame import Kind
+
+_OPEN_SPANS = 10_000
+"""Most open spans remembered: those that never end must not pile up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,16 @@ class Registry:
         self.outlets: tuple[Outlet, ...] = ()
         self.dialects: frozenset[Dialect] = frozenset()
         """What the receivers understand: decides which attributes a call writes."""
+        self._open: OrderedDict[int, None] = OrderedDict()
+        """Ids of the spans that began in this process and have not ended."""
+        self._parents: frozenset[int] = frozenset()
+        """Ids of the spans that were open in the parent process when it forked."""
+
+    def forked(self) -> None:
+        """In a forked child: spans that are open belong to the parent, which records how they end."""
+        self._lock = threading.Lock()  # somebody may have held it, and is not here to give it back
+        self._parents |= frozenset(self._open)
+        self._open.clear()
 
     def add(self, destination: Destination) -> Outlet:
         """The outlet of a destination; made when its id is new."""
@@ -62,6 +76,9 @@ class Registry:
     def write_start(self, outlet: Outlet, span: ReadableSpan) -> None:
         """Put a span that has just begun on disk, so that the death of the process cannot hide it. Never raises."""
         try:
+            self._open[_id_of(span)] = None
+            if len(self._open) > _OPEN_SPANS:
+                self._open.popitem(last=False)
             encoded = encode_started(span)
             outlet.log.append(Kind.START, encoded.payload, stamp_at=encoded.stamp_at)
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
@@ -70,10 +87,21 @@ class Registry:
     def write_span(
         self, outlet: Outlet, span: ReadableSpan, *, extra: Mapping[str, AttributeValue] | None = None
     ) -> None:
-        """Put a span that has ended on disk and wake the sender. Never raises."""
+        """Put a span that has ended on disk and wake the sender. Never raises.
+
+        A `with` block that a forked child leaves ends its parent's span there too: that end is only counted.
+        """
         try:
+            if _id_of(span) in self._parents:
+                TALLY.parents_spans += 1
+                return
+            self._open.pop(_id_of(span), None)
             encoded = encode_span(span, extra=extra)
             outlet.log.append(Kind.SPAN, encoded.payload, stamp_at=encoded.stamp_at)
             self._wake()
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("record a span", error)
+
+
+def _id_of(span: ReadableSpan) -> int:
+    return span.context.span_id if span.context is not None else 0

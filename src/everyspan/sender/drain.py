@@ -23,6 +23,7 @@ def drain(
     *,
     timeout_s: float,
     everything: bool = False,
+    allow_key_in_clear: bool = False,
     on_progress: Callable[[Receipt], None] | None = None,
     timing: Timing | None = None,
 ) -> Receipt:
@@ -33,6 +34,7 @@ def drain(
 
     Args:
         everything: ship every directory in `spool_dir`, whatever destination it was made for, to the one given.
+        allow_key_in_clear: let a key travel over plain http to another machine.
         on_progress: called with the receipt so far whenever it has changed.
 
     Raises:
@@ -44,7 +46,12 @@ def drain(
             f"draining everything takes one destination to send it to; {len(destinations)} were given"
         )
     lanes = [
-        _lane(destination, _all_roots(spool_dir) if everything else [spool_dir / destination.id], timing)
+        _lane(
+            destination,
+            _all_roots(spool_dir) if everything else [spool_dir / destination.id],
+            timing,
+            allow_key_in_clear,
+        )
         for destination in destinations
     ]
     # In a context of its own, so that suppressing instrumentation ends with it.
@@ -76,11 +83,11 @@ def _ship(
             lane.stop()
 
 
-def _lane(destination: Destination, roots: list[Path], timing: Timing) -> Lane:
+def _lane(destination: Destination, roots: list[Path], timing: Timing, allow_key_in_clear: bool) -> Lane:
     return Lane(
         log=None,
         owed=Owed(None, roots=roots),
-        poster=Poster(destination),
+        poster=Poster(destination, allow_key_in_clear=allow_key_in_clear),
         problems=Problems(destination, clock=timing.clock),
         timing=timing,
         errors=Counter(),
