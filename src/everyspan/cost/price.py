@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import cache
 from operator import attrgetter
 
-from everyspan.cost.table import EXACT, Rates, Table, rate_at
+from everyspan.cost.table import EXACT, Rate, Rates, Table, rate_at
 from everyspan.model.money import Cost, CostLine, CostState
 from everyspan.model.usage import Usage
 
@@ -79,6 +79,10 @@ def price(
             return _cost(CostState.STATED, rates, total=stated)
         if usage is None:
             return _cost(CostState.UNPRICED, rates, unpriced=(NO_USAGE,))
+        if rates is not None and rates.plain is not None:
+            cost = _charge_totals(usage, rates, rates.plain, estimated=estimated)
+            if cost is not None:
+                return cost
         problems = usage.problems()
         if problems or rates is None:
             return _cost(CostState.UNPRICED, rates, unpriced=problems or (UNKNOWN_MODEL,))
@@ -91,6 +95,34 @@ def price(
 def _table() -> Table:
     """The table that ships with us, loaded when the first call is priced."""
     return Table.load()
+
+
+def _charge_totals(usage: Usage, rates: Rates, plain: tuple[Rate, Rate], *, estimated: bool) -> Cost | None:
+    """What `_charge` says of a call that reported its two totals and nothing else, as most do; None for others."""
+    inputs, outputs, *others = _reported(usage)
+    if inputs is None or outputs is None or usage.requests is not None or any(others):
+        return None
+    if not 0 < inputs <= _MOST or not 0 < outputs <= _MOST:
+        return None
+    (_, _, input_rate, input_tiers, _), (_, _, output_rate, output_tiers, _) = plain
+    if input_tiers or output_tiers:
+        input_rate = rate_at(input_rate, input_tiers, inputs)
+        output_rate = rate_at(output_rate, output_tiers, inputs)
+    paid_in, paid_out = EXACT.multiply(input_rate, inputs), EXACT.multiply(output_rate, outputs)
+    state = CostState.PARTIAL if rates.missing else CostState.COMPUTED
+    return Cost(
+        state=CostState.ESTIMATED if estimated else state,
+        total=EXACT.add(paid_in, paid_out),
+        input=paid_in,
+        output=paid_out,
+        lines=(
+            CostLine("input_tokens", inputs, input_rate, paid_in),
+            CostLine("output_tokens", outputs, output_rate, paid_out),
+        ),
+        table=rates.table,
+        model=rates.model,
+        unpriced=rates.missing,
+    )
 
 
 def _charge(usage: Usage, rates: Rates, *, estimated: bool) -> Cost:

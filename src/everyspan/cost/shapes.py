@@ -54,7 +54,13 @@ def dialect_of(raw: object, *, provider: str = "") -> UsageDialect | None:
 
 
 _PLAIN_CHAT = frozenset(
-    {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"}
+    {
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "prompt_tokens_details",
+        "completion_tokens_details",
+    }
 )
 """Usage that says nothing but its totals, which is what most calls report."""
 
@@ -63,7 +69,9 @@ def read_chat(raw: object, provider: str) -> Usage:
     """OpenAI chat completions, and litellm's superset of it."""
     inputs, outputs = get(raw, "prompt_tokens_details"), get(raw, "completion_tokens_details")
     if inputs is None and outputs is None and type(raw) is dict and raw.keys() <= _PLAIN_CHAT:
-        return Usage(input_tokens=whole(raw.get("prompt_tokens")), output_tokens=whole(raw.get("completion_tokens")))
+        return Usage(
+            input_tokens=whole(raw.get("prompt_tokens")), output_tokens=whole(raw.get("completion_tokens"))
+        )
     written = get(inputs, "cache_creation_token_details")
     prompt, completion = whole(get(raw, "prompt_tokens")), whole(get(raw, "completion_tokens"))
     reasoning = first(get(outputs, "reasoning_tokens"), get(raw, "reasoning_tokens"))

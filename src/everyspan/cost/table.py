@@ -74,6 +74,8 @@ class Rates:
     """Those of the two totals that cost something: without their count there is no whole price."""
     missing: tuple[str, ...]
     """Variants that were asked for and that the table lacks, such as `service_tier=flex` or `batch`."""
+    plain: tuple[Rate, Rate] | None
+    """The rates of the two totals, when a call that reports nothing else is charged by them alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -214,6 +216,7 @@ class Table:
             kinds=frozenset(prices),
             totals=tuple(rate.kind for rate in rates if rate.kind in _TOTALS and rate.base),
             missing=_missing(context, met),
+            plain=_plain(rates),
         )
 
     def _vector(self, prices: Mapping[str, Json]) -> Iterator[Rate]:
@@ -242,6 +245,13 @@ class Table:
     def _is_part(self, part: str, whole: str) -> bool:
         inner, outer = self._units[part][1], self._units[whole][1]
         return all(inner.get(dimension) == value for dimension, value in outer.items())
+
+
+def _plain(rates: tuple[Rate, ...]) -> tuple[Rate, Rate] | None:
+    by_kind = {rate.kind: rate for rate in rates}
+    if "requests" in by_kind or not by_kind.keys() >= set(_TOTALS):
+        return None
+    return by_kind["input_tokens"], by_kind["output_tokens"]
 
 
 def _as_model(provider: str, line: Line, *, variants: list[Json]) -> _Model:

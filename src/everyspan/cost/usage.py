@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from operator import attrgetter
 
 from everyspan.cost.shapes import READERS, UsageDialect, dialect_of, first, whole
 from everyspan.model.usage import Usage
@@ -64,6 +64,10 @@ NAMES: dict[str, tuple[str, ...]] = {
     "requests": ("everyspan.usage.requests",),
     "web_searches": ("everyspan.usage.web_searches",),
 }
+_OURS = tuple(known[0] for known in NAMES.values())
+_counts = attrgetter(*NAMES)
+_NOTHING = _counts(Usage())
+
 BATCH = "everyspan.usage.batch"
 SERVICE_TIER = "everyspan.usage.service_tier"
 _TIERS = (
@@ -143,7 +147,7 @@ def usage_from_attributes(attributes: Mapping[str, object]) -> Usage | None:
 def attributes_of(usage: Usage) -> dict[str, int | str]:
     """Usage as span attributes, one name for each field; what was not reported is left out."""
     found: dict[str, int | str] = {
-        names[0]: count for name, names in NAMES.items() if (count := getattr(usage, name)) is not None
+        name: count for name, count in zip(_OURS, _counts(usage), strict=True) if count is not None
     }
     if usage.service_tier:
         found[SERVICE_TIER] = usage.service_tier
@@ -252,5 +256,4 @@ def _without_caches(counts: Mapping[str, int | None], total: int | None) -> bool
 
 
 def _or_none(usage: Usage) -> Usage | None:
-    counted = any(getattr(usage, field.name) is not None for field in fields(Usage) if field.name in NAMES)
-    return usage if counted else None
+    return None if _counts(usage) == _NOTHING else usage

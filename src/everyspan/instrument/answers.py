@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,7 +16,7 @@ from everyspan.model.money import Cost
 from everyspan.model.usage import Usage
 from everyspan.record import names
 from everyspan.record.call import Call, End
-from everyspan.record.messages import genai_messages
+from everyspan.record.messages import messages_as_json
 from everyspan.record.registry import Registry
 from everyspan.record.text import as_json
 
@@ -74,7 +73,7 @@ class Answered:
         if not self.messages:
             return
         if Dialect.OTLP in registry.dialects:
-            found[names.OUTPUT_MESSAGES] = as_json(genai_messages(self.messages))
+            found[names.OUTPUT_MESSAGES] = messages_as_json(self.messages)
         if Dialect.LANGFUSE in registry.dialects:
             found[names.LANGFUSE_OUTPUT] = as_json(
                 self.messages[0] if len(self.messages) == 1 else self.messages
@@ -101,12 +100,12 @@ class Answered:
 def cost_attributes(bill: Cost) -> dict[str, AttributeValue]:
     """The exact amounts as decimal strings, and how we know them."""
     found: dict[str, AttributeValue] = {names.COST_STATE: bill.state.value}
-    amounts = (
-        (names.COST_TOTAL, bill.total),
-        (names.COST_INPUT, bill.input),
-        (names.COST_OUTPUT, bill.output),
-    )
-    found.update({name: _number(amount) for name, amount in amounts if amount is not None})
+    if bill.total is not None:
+        found[names.COST_TOTAL] = f"{bill.total:f}"
+    if bill.input is not None:
+        found[names.COST_INPUT] = f"{bill.input:f}"
+    if bill.output is not None:
+        found[names.COST_OUTPUT] = f"{bill.output:f}"
     if bill.table:
         found[names.COST_TABLE] = bill.table
     if bill.model:
@@ -115,7 +114,7 @@ def cost_attributes(bill: Cost) -> dict[str, AttributeValue]:
         found[names.COST_UNPRICED] = tuple(bill.unpriced)
     if bill.lines:
         # The kinds and numbers are ours: nothing in them needs escaping.
-        lines = (f'["{line.kind}",{line.tokens},"{line.rate:f}","{line.amount:f}"]' for line in bill.lines)
+        lines = [f'["{line.kind}",{line.tokens},"{line.rate:f}","{line.amount:f}"]' for line in bill.lines]
         found[names.COST_LINES] = f"[{','.join(lines)}]"
     return found
 
@@ -164,16 +163,20 @@ class ChatAnswer:
 
 
 def _read_whole(answered: Answered, answer: Any) -> None:
-    answered.id, answered.model = _text(answer, "id"), _text(answer, "model")
-    for choice in _get(answer, "choices") or ():
-        message = _get(choice, "message")
+    held = _held(answer, _OF_ANSWER)
+    made, model = held.get("id"), held.get("model")
+    answered.id = made if isinstance(made, str) else None
+    answered.model = model if isinstance(model, str) else None
+    for each in held.get("choices") or ():
+        choice = _held(each, _OF_CHOICE)
+        message = choice.get("message")
         if message is not None:
             answered.messages.append(_plain_message(message))
-        elif _get(choice, "text") is not None:
-            answered.messages.append({"role": "assistant", "content": _get(choice, "text")})
-        if _get(choice, "finish_reason"):
-            answered.finish_reasons.append(str(_get(choice, "finish_reason")))
-    _read_usage(answered, _get(answer, "usage"))
+        elif choice.get("text") is not None:
+            answered.messages.append({"role": "assistant", "content": choice["text"]})
+        if choice.get("finish_reason"):
+            answered.finish_reasons.append(str(choice["finish_reason"]))
+    _read_usage(answered, held.get("usage"))
 
 
 def _read_chunks(answered: Answered, chunks: list[Any], kept: Any) -> None:
@@ -212,8 +215,12 @@ def _read_usage(answered: Answered, usage: Any) -> None:
 
 def _read_hidden(answered: Answered, answer: Any) -> None:
     """What litellm knows beside the answer (`_hidden_params`)."""
-    hidden = getattr(answer, "_hidden_params", None)
-    if not isinstance(hidden, Mapping):
+    private = getattr(answer, "__pydantic_private__", None)
+    if type(private) is dict and "_hidden_params" in private:
+        hidden = private["_hidden_params"]  # asking the model itself takes six calls more
+    else:
+        hidden = getattr(answer, "_hidden_params", None)
+    if type(hidden) is not dict and not isinstance(hidden, Mapping):
         return
     provider = hidden.get("custom_llm_provider")
     if provider == "cached_response":
@@ -226,7 +233,7 @@ def _read_hidden(answered: Answered, answer: Any) -> None:
     if isinstance(claimed, (int, float)) and not isinstance(claimed, bool):
         answered.more[names.COST_CLAIMED] = repr(claimed)
     headers = hidden.get("additional_headers")
-    if isinstance(headers, Mapping):
+    if headers and isinstance(headers, Mapping):
         for name in ("llm_provider-request-id", "llm_provider-x-request-id"):
             if isinstance(headers.get(name), str):
                 answered.more[names.REQUEST_ID] = headers[name]
@@ -246,19 +253,32 @@ def _join_tool_call(tools: dict[int, dict[str, Any]], piece: Any) -> None:
 
 
 _OPTIONAL = ("tool_calls", "function_call", "reasoning_content", "refusal", "audio")
+_OF_ANSWER = ("id", "model", "choices", "usage")
+_OF_CHOICE = ("message", "text", "finish_reason")
+_OF_MESSAGE = ("role", "content", *_OPTIONAL)
 
 
 def _plain_message(message: Any) -> dict[str, Any]:
-    found = {"role": _get(message, "role"), "content": _get(message, "content")}
+    held = _held(message, _OF_MESSAGE)
+    found = {"role": held.get("role"), "content": held.get("content")}
     for name in _OPTIONAL:
-        value = _get(message, name)
-        if value is not None:
-            found[name] = value
+        if held.get(name) is not None:
+            found[name] = held[name]
     return found
 
 
 def _last(chunks: list[Any]) -> Any:
     return chunks[-1] if chunks else None
+
+
+def _held(thing: Any, names_: tuple[str, ...]) -> Mapping[str, Any]:
+    """What a mapping or a pydantic model holds, as one dict to read from; of any other object just `names_`."""
+    if type(thing) is dict:
+        return thing
+    if _is_model(thing):
+        extra = thing.__pydantic_extra__
+        return {**thing.__dict__, **extra} if extra else thing.__dict__
+    return {name: _get(thing, name) for name in names_}
 
 
 def _get(thing: Any, name: str) -> Any:
@@ -274,14 +294,25 @@ def _get(thing: Any, name: str) -> Any:
     if fields is not None:
         if name in fields:
             return fields[name]
-        if "__pydantic_fields_set__" in _slots(type(thing)):
+        if _is_model(thing):
             return (thing.__pydantic_extra__ or {}).get(name)
     return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
 
 
-@functools.cache
-def _slots(cls: type) -> frozenset[str]:
-    return frozenset(name for each in cls.__mro__ for name in getattr(each, "__slots__", ()))
+def _is_model(thing: Any) -> bool:
+    cls = type(thing)
+    known = _models.get(cls)
+    if known is None:
+        if len(_models) >= _MOST_CLASSES:
+            _models.clear()
+        known = any("__pydantic_fields_set__" in getattr(each, "__slots__", ()) for each in cls.__mro__)
+        _models[cls] = known
+    return known
+
+
+_MOST_CLASSES = 1_000
+_models: dict[type, bool] = {}
+"""Whether objects of a class are pydantic models (version 2)."""
 
 
 def _text(thing: Any, name: str) -> str | None:

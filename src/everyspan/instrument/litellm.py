@@ -38,13 +38,8 @@ _OPERATIONS = {
 """Function → GenAI operation. Other calls of litellm (responses, images, audio, rerank) are not instrumented yet."""
 
 # A public function that enters itself or its twin with one of these set is still the same call.
-_SAME_CALL_FLAGS = (
-    "acompletion",
-    "aembedding",
-    "atext_completion",
-    "text_completion",
-    "async_call",
-    "is_async",
+_SAME_CALL_FLAGS = frozenset(
+    {"acompletion", "aembedding", "atext_completion", "text_completion", "async_call", "is_async"}
 )
 
 
@@ -190,7 +185,7 @@ def _is_same_call(outer: Call, function: FunctionType, kwargs: Mapping[str, Any]
     """
     if kwargs.get("litellm_logging_obj") is not None:
         return True
-    if any(kwargs.get(flag) is True for flag in _SAME_CALL_FLAGS):
+    if not _SAME_CALL_FLAGS.isdisjoint(kwargs) and any(kwargs.get(flag) is True for flag in _SAME_CALL_FLAGS):
         return True
     if outer.target is not None and outer.target is function:
         outer.target = None

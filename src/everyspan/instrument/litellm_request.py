@@ -14,7 +14,7 @@ from opentelemetry.util.types import AttributeValue
 
 from everyspan.model.destination import Dialect
 from everyspan.record import names
-from everyspan.record.messages import genai_messages
+from everyspan.record.messages import messages_as_json
 from everyspan.record.registry import Registry
 from everyspan.record.tally import TALLY
 from everyspan.record.text import as_json
@@ -33,6 +33,7 @@ _PARAMETERS = (
     "reasoning_effort",
     "service_tier",
 )
+_PARAMETER_NAMES = frozenset(_PARAMETERS)
 _SPEC_NAMES = {
     "stop": "gen_ai.request.stop_sequences",
     "n": "gen_ai.request.choice.count",
@@ -102,13 +103,15 @@ def _read(operation: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], regi
     provider = kwargs.get("custom_llm_provider") or (model.partition("/")[0] if "/" in model else "")
     if provider:
         found[names.PROVIDER] = str(provider)
-    parameters = {name: kwargs[name] for name in _PARAMETERS if kwargs.get(name) is not None}
-    for name, value in parameters.items():
-        found[_SPEC_NAMES.get(name, f"gen_ai.request.{name}")] = _primitive(value)
+    parameters: dict[str, Any] = {}
+    if not _PARAMETER_NAMES.isdisjoint(kwargs):
+        parameters = {name: kwargs[name] for name in _PARAMETERS if kwargs.get(name) is not None}
+        for name, value in parameters.items():
+            found[_SPEC_NAMES.get(name, f"gen_ai.request.{name}")] = _primitive(value)
     if kwargs.get("stream"):
         found[names.STREAM] = True
     _write_input(found, _prompt(args, kwargs), kwargs, registry)
-    metadata = kwargs.get("metadata")
+    metadata = kwargs.get("metadata") or {}
     metadata = metadata if isinstance(metadata, Mapping) else {}
     if Dialect.LANGFUSE in registry.dialects:
         found[names.LANGFUSE_TYPE] = "embedding" if operation == "embeddings" else "generation"
@@ -132,7 +135,7 @@ def _write_input(
     tools = kwargs.get("tools")
     if prompt is not None:
         if Dialect.OTLP in registry.dialects:
-            found[names.INPUT_MESSAGES] = as_json(genai_messages(prompt))
+            found[names.INPUT_MESSAGES] = messages_as_json(prompt)
         if Dialect.LANGFUSE in registry.dialects:
             found[names.LANGFUSE_INPUT] = as_json({"messages": prompt, "tools": tools} if tools else prompt)
     if tools and Dialect.OTLP in registry.dialects:
@@ -145,6 +148,8 @@ def _write_metadata(
     user = kwargs.get("user")
     if isinstance(user, str) and user:
         found[names.USER] = user
+    if not metadata:
+        return
     for key, name in _PLAIN_METADATA.items():
         value = metadata.get(key)
         if value is not None:
@@ -171,6 +176,8 @@ def _parent(metadata: Mapping[str, Any]) -> Context:
     `trace_id` or `existing_trace_id` with `parent_observation_id` (hexadecimal).
     """
     current = otel_context.get_current()
+    if not metadata:
+        return current
     named = metadata.get("litellm_parent_otel_span")
     if isinstance(named, Span) and named.get_span_context().is_valid:
         return set_span_in_context(named, current)

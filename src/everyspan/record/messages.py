@@ -9,9 +9,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from everyspan.record.text import as_json, text_as_json
 
 _PLAIN = frozenset({"role", "content"})
 """What most messages consist of; they need none of the questions below."""
+_HEADS = {role: f'{{"role":"{role}","parts":[' for role in ("user", "assistant", "system", "developer")}
+
+
+def messages_as_json(messages: Any) -> str:
+    """The JSON text of `genai_messages`; written out at once where each message is a role and a text."""
+    if type(messages) is not list:
+        return as_json(genai_messages(messages))
+    written = []
+    for message in messages:
+        if type(message) is not dict or not message.keys() <= _PLAIN:
+            return as_json(genai_messages(messages))
+        role, content = message.get("role"), message.get("content")
+        if type(content) is not str or (role is not None and type(role) is not str):
+            return as_json(genai_messages(messages))
+        head = _HEADS.get(role or "user") or f'{{"role":{text_as_json(role or "user")},"parts":['
+        written.append(f'{head}{{"type":"text","content":{text_as_json(content)}}}]}}')
+    return f"[{','.join(written)}]"
 
 
 def genai_messages(messages: Any) -> list[dict[str, Any]]:

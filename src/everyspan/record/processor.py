@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from opentelemetry.context import Context
@@ -42,8 +43,9 @@ class EveryspanProcessor(SpanProcessor):
             if said:
                 span.set_attributes(said)
             self._shadows.began(span)
-            for outlet in self._outlets():
-                if self._wanted(outlet.destination, span):
+            outlets, _ = self._outlets()
+            for outlet in outlets:
+                if outlet.destination.dialect is Dialect.OTLP or self._wanted(outlet.destination, span):
                     self._registry.write_start(outlet, span)
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("record the start of a span", error)
@@ -51,27 +53,27 @@ class EveryspanProcessor(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Write the span's SPAN frame; never raises."""
         try:
-            self._end(span)
+            mark = self._shadows.mark(span)
+            outlets, carried = self._outlets()
+            for outlet in outlets:
+                if outlet.destination.dialect is Dialect.OTLP or self._wanted(outlet.destination, span):
+                    self._registry.write_span(outlet, span, extra=mark)
+            if not carried:
+                self._shadows.ended(span)
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("record a span", error)
 
-    def _end(self, span: ReadableSpan) -> None:
-        mark = self._shadows.mark(span)
-        for outlet in self._outlets():
-            if self._wanted(outlet.destination, span):
-                self._registry.write_span(outlet, span, extra=mark)
-        if not any(hasattr(processor, CARRIES) for processor in chain(self._provider)):
-            self._shadows.ended(span)
-
-    def _outlets(self) -> list[Outlet]:
-        """Those that no other processor of this provider writes to."""
-        carried = {getattr(processor, CARRIES, None) for processor in chain(self._provider)}
-        return [outlet for outlet in self._registry.outlets if outlet.destination.id not in carried]
+    def _outlets(self) -> tuple[Sequence[Outlet], Collection[str]]:
+        """Those that no other processor of this provider writes to; and the ids of the destinations of the others."""
+        processors = chain(self._provider)
+        if len(processors) == 1:  # this one
+            return self._registry.outlets, ()
+        ids = {getattr(processor, CARRIES, None) for processor in processors}
+        carried = {each for each in ids if each is not None}
+        return [outlet for outlet in self._registry.outlets if outlet.destination.id not in carried], carried
 
     def _wanted(self, destination: Destination, span: ReadableSpan) -> bool:
         """Langfuse makes an observation of every span, so it gets model calls and what stands above them only."""
-        if destination.dialect is not Dialect.LANGFUSE:
-            return True
         scope = span.instrumentation_scope
         if scope is not None and scope.name == _LANGFUSE_SCOPE:
             # A span of Langfuse's SDK belongs to the project of its own key.

@@ -49,15 +49,15 @@ class Shadows:
 
     def began(self, span: ReadableSpan) -> None:
         """Note a span at its start, in the context it starts in."""
-        own_id = _id(span)
         if is_ours(span):
-            if span.parent is not None and names.OPERATION in (span.attributes or {}):
-                _remember(self._around, span.parent.span_id, format_span_id(own_id))
+            parent = span.parent
+            if parent is not None and names.OPERATION in (span.attributes or {}):
+                _remember(self._around, parent.span_id, format_span_id(_id(span)))
             return
         # Also a call that has ended: litellm's callbacks run later, in a copy of the call's context.
         call = inherited()
         if call is not None:
-            _remember(self._inside, own_id, format_span_id(call.span.get_span_context().span_id))
+            _remember(self._inside, _id(span), format_span_id(call.span.get_span_context().span_id))
 
     def is_inside(self, span: ReadableSpan) -> bool:
         """True when the span began inside one of our calls."""
@@ -65,6 +65,8 @@ class Shadows:
 
     def mark(self, span: ReadableSpan) -> Mapping[str, AttributeValue] | None:
         """The attributes that make an ended span a shadow, or None when it is none."""
+        if not self._inside and not self._around:
+            return None
         own_id = _id(span)
         ours = self._inside.get(own_id) or self._around.get(own_id)
         if ours is None or is_ours(span) or not looks_like_a_model_call(span):
@@ -73,8 +75,10 @@ class Shadows:
 
     def ended(self, span: ReadableSpan) -> None:
         """Forget a span that everyone has looked at."""
-        self._inside.pop(_id(span), None)
-        self._around.pop(_id(span), None)
+        if self._inside or self._around:
+            own_id = _id(span)
+            self._inside.pop(own_id, None)
+            self._around.pop(own_id, None)
 
 
 def _id(span: ReadableSpan) -> int:

@@ -22,11 +22,19 @@ _tracking: dict[type, type] = {}
 """Stream class → its reporting subclass, which maps to itself."""
 
 
+_MOST_CLASSES = 256
+_answers: set[type] = set()
+"""Pydantic models that are no streams: asking one of them for what it does not have takes long."""
+
+
 def is_stream(answer: object) -> bool:
     """True for objects that are read chunk by chunk."""
-    if isinstance(answer, (dict, str, bytes)):
+    if isinstance(answer, (dict, str, bytes)) or type(answer) in _answers:
         return False
-    return hasattr(answer, "__anext__") or hasattr(answer, "__next__")
+    found = hasattr(answer, "__anext__") or hasattr(answer, "__next__")
+    if not found and hasattr(type(answer), "__pydantic_fields__") and len(_answers) < _MOST_CLASSES:
+        _answers.add(type(answer))
+    return found
 
 
 def track(call: Call, stream: Any) -> Any:

@@ -8,6 +8,13 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 _REPR_LIMIT = 1_000
+_SHORT = 1_000
+_quoted = json.encoder.encode_basestring
+
+
+def text_as_json(text: str) -> str:
+    """`text` as a JSON string, quotes included."""
+    return _quoted(text) if len(text) <= _SHORT else as_json(text)
 
 
 def as_json(value: Any) -> str:
