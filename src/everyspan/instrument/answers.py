@@ -99,7 +99,7 @@ class Answered:
 
 def cost_attributes(bill: Cost) -> dict[str, AttributeValue]:
     """The exact amounts as decimal strings, and how we know them."""
-    found: dict[str, AttributeValue] = {names.COST_STATE: bill.state.value}
+    found: dict[str, AttributeValue] = {names.COST_STATE: bill.state._value_}
     if bill.total is not None:
         found[names.COST_TOTAL] = f"{bill.total:f}"
     if bill.input is not None:

@@ -15,6 +15,7 @@ from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
 from everyspan.record import names
+from everyspan.record.attributes import set_attributes
 from everyspan.record.tally import TALLY
 
 # OpenLLMetry's instrumentations look at this key and stay silent below an instrumented call.
@@ -160,7 +161,7 @@ class Call:
 
     def _finish(self, how: End, error: BaseException | None) -> None:
         ended_ns = self.started_ns + self.elapsed_ns()
-        attributes: dict[str, AttributeValue] = {names.END: how.value}
+        attributes: dict[str, AttributeValue] = {names.END: how._value_}  # `value` is a property in Python
         if self.first_chunk_ns:
             attributes[names.TIME_TO_FIRST_CHUNK] = self.first_chunk_ns / 1e9
         if self.attempts > 1:
@@ -175,11 +176,13 @@ class Call:
             kind = type(error).__name__
             attributes[names.ERROR_TYPE] = kind
             if self.answer is None and getattr(error, "status_code", None) in _NOT_CHARGED:
-                attributes[names.UNBILLED] = f"the provider refused the call ({getattr(error, 'status_code', '')})"
+                attributes[names.UNBILLED] = (
+                    f"the provider refused the call ({getattr(error, 'status_code', '')})"
+                )
             self.span.set_status(Status(StatusCode.ERROR, f"{kind}: {str(error)[:500]}"))
         elif how in UNFINISHED:
             attributes[names.ERROR_TYPE] = how.value
-        self.span.set_attributes(attributes)
+        set_attributes(self.span, attributes)
         self.span.end(ended_ns)
         self.answer = None
 

@@ -1,0 +1,36 @@
+"""Many attributes on one span of ours, in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.trace import Span
+from opentelemetry.util.types import AttributeValue
+
+_CLEAN = frozenset({str, int, float, bool})
+
+
+def set_attributes(span: Span, found: Mapping[str, AttributeValue]) -> None:
+    """The same as `span.set_attributes(found)`, for names that are our own.
+
+    The SDK looks at each name and value in two Python calls, which takes longer for the twenty attributes of an answer
+    than writing the span to disk. Values that are plain need no such look while no limit is near. The names that this
+    relies on are private to opentelemetry-sdk 1.33 to 1.45; without them it does what everybody does.
+    """
+    held = getattr(span, "_attributes", None)
+    known, lock = getattr(held, "_dict", None), getattr(span, "_lock", None)
+    if type(held) is not BoundedAttributes or type(known) is not dict or lock is None:
+        span.set_attributes(found)
+        return
+    if held.max_value_len is not None or (held.maxlen is not None and len(known) + len(found) > held.maxlen):
+        span.set_attributes(found)  # it cuts and counts what is too much
+        return
+    for value in found.values():
+        if type(value) not in _CLEAN and (type(value) is not tuple or not _CLEAN.issuperset(map(type, value))):
+            span.set_attributes(found)
+            return
+    with lock:
+        if getattr(span, "_end_time", 0) is None:
+            with held._lock:
+                known.update(found)
