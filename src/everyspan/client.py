@@ -261,6 +261,12 @@ def stats() -> dict[str, Any]:
     }
 
 
+def writers() -> dict[str, int]:
+    """Each writer of this process and the last number it gave out: what a receiver has to have in the end."""
+    counts = (outlet.log.counts() for outlet in _running().registry.outlets)
+    return {each.writer: each.last_seq for each in counts if each.writer is not None}
+
+
 def shutdown(timeout_s: float = 5.0) -> Receipt:
     """Deliver for at most `timeout_s` and say what became of everything. Recording goes on; nothing is discarded."""
     return _running().flush(timeout_s)

@@ -5,9 +5,13 @@ Neither a `.pth` file nor a `sitecustomize` is used: both change programs that d
 
 from __future__ import annotations
 
+import builtins
+import io
 import runpy
 import sys
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 
 from everyspan import client
 from everyspan.errors import SettingsError
@@ -47,7 +51,26 @@ def main(argv: list[str]) -> int:
     if is_module:
         sys.path.insert(0, str(Path.cwd()))
         runpy.run_module(words[0], run_name="__main__", alter_sys=True)
-    else:
+    elif Path(words[0]).suffix == ".py":
+        sys.path.insert(0, str(Path(words[0]).resolve().parent))
+        _run_script(words[0])
+    else:  # a directory or an archive with a `__main__.py`, or compiled code
         sys.path.insert(0, str(Path(words[0]).resolve().parent))
         runpy.run_path(words[0], run_name="__main__")
     return 0
+
+
+def _run_script(path: str) -> None:
+    """Run a script as the module `__main__`, which it stays.
+
+    `runpy.run_path` puts our own `__main__` back when the script's last line has run; but its threads and `atexit`
+    functions go on, and whoever of them starts a process would have the child import the wrong program.
+    """
+    with io.open_code(path) as file:
+        source = file.read()
+    module = ModuleType("__main__")
+    module.__dict__.update(
+        __builtins__=builtins, __file__=path, __loader__=SourceFileLoader("__main__", path), __cached__=None
+    )
+    sys.modules["__main__"] = module
+    exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)

@@ -22,6 +22,8 @@ DEFAULT_ENDPOINT = f"http://127.0.0.1:{DEFAULT_PORT}"
 LANGFUSE_CLOUD = "https://cloud.langfuse.com"
 LANGFUSE_TRACES_PATH = "/api/public/otel/v1/traces"
 
+_LAMBDA_SPOOL = Path("/tmp/everyspan/spool")
+
 _MIB = 1 << 20
 _EXIT_TIMEOUT_S = 5.0
 _BLOCK_TIMEOUT_S = 10.0
@@ -101,10 +103,15 @@ def from_environment(
 
 
 def spool_dir(env: Mapping[str, str] | None = None) -> Path:
-    """The root of all spools: EVERYSPAN_SPOOL_DIR, else the user's state directory (XDG base directories)."""
+    """The root of all spools: EVERYSPAN_SPOOL_DIR, else the user's state directory (XDG base directories).
+
+    On AWS Lambda it is below /tmp: nothing else can be written to there.
+    """
     env = os.environ if env is None else env
     if env.get("EVERYSPAN_SPOOL_DIR"):
         return Path(env["EVERYSPAN_SPOOL_DIR"]).expanduser()
+    if surroundings(env).lambda_function:
+        return _LAMBDA_SPOOL
     state = env.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "everyspan" / "spool"
 
