@@ -6,13 +6,18 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from everyspan.errors import WireError
 from everyspan.model.ids import WriterId
 from everyspan.spool.cursor import load_cursor
 from everyspan.spool.lease import LOCK, UNDER_CONSTRUCTION
-from everyspan.spool.notes import header_of
+from everyspan.spool.notes import header_of, read_note
 from everyspan.spool.quarantine import damaged_in, refused_in
 from everyspan.spool.segment import Extent, read_bytes, segments_in
-from everyspan.wire.frame import CARGO, scan
+from everyspan.wire.envelope import find_span, inside
+from everyspan.wire.frame import CARGO, Kind, scan
+from everyspan.wire.protobuf import FIXED64, FIXED_64
+
+_END_TIME = 8  # `end_time_unix_nano` of an OTLP span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +33,12 @@ class Waiting:
     """Where its frames go, as its HEADER says; empty when that can not be read."""
     spans: int
     """SPAN frames not yet acknowledged. Calls that a dead writer left unfinished are not among them."""
+    oldest_ns: int
+    """When the first of these spans ended, in Unix nanoseconds; 0 when there is none, or its time can not be read."""
+    dropped: int
+    """Spans that could not be kept, as DROP frames say of which the destination has not heard yet."""
+    segments: int
+    """Segments on disk."""
     size_bytes: int
     """What its segments take on disk."""
     refused: int
@@ -54,28 +65,63 @@ def waiting(spool_dir: Path) -> list[Waiting]:
 def _look(directory: Path, locks: set[int] | None) -> Waiting:
     extents = segments_in(directory)
     cursor = load_cursor(directory)
-    spans = 0
+    found = _Found()
     for extent in extents:
         if extent.number >= cursor.segment:
-            spans += _spans(extent, cursor.offset if extent.number == cursor.segment else 0)
+            found.add(extent, cursor.offset if extent.number == cursor.segment else 0)
     return Waiting(
         destination=directory.parent.name,
         writer=WriterId(directory.name),
         alive=locks is None or _lock_of(directory) in locks,
         url=_url(extents),
-        spans=spans,
+        spans=found.spans,
+        oldest_ns=found.oldest_ns,
+        dropped=found.dropped,
+        segments=len(extents),
         size_bytes=sum(extent.size_bytes for extent in extents),
         refused=refused_in(directory),
         damaged=damaged_in(directory),
     )
 
 
-def _spans(extent: Extent, start: int) -> int:
+class _Found:
+    """What waits in the segments of one writer, added up."""
+
+    def __init__(self) -> None:
+        self.spans = 0
+        self.dropped = 0
+        self.oldest_ns = 0
+
+    def add(self, extent: Extent, start: int) -> None:
+        try:
+            data = read_bytes(extent.path, start=start, end=extent.size_bytes)
+        except FileNotFoundError:
+            return  # delivered while we looked
+        for frame in scan(data, nonce=extent.nonce).frames:
+            if frame.kind in CARGO:
+                if not self.spans:
+                    self.oldest_ns = _ended_ns(data[frame.payload])
+                self.spans += 1
+            elif frame.kind == Kind.DROP:
+                self.dropped += _dropped(data[frame.payload])
+
+
+def _ended_ns(payload: bytes) -> int:
     try:
-        data = read_bytes(extent.path, start=start, end=extent.size_bytes)
-    except FileNotFoundError:
-        return 0  # delivered while we looked
-    return sum(frame.kind in CARGO for frame in scan(data, nonce=extent.nonce).frames)
+        for field in inside(payload, find_span(payload).span):
+            if field.number == _END_TIME and field.wire_type == FIXED64:
+                return int(FIXED_64.unpack_from(payload, field.value_start)[0])
+    except WireError:
+        return 0  # the collector's inbox: what its frames hold is no span
+    return 0
+
+
+def _dropped(payload: bytes) -> int:
+    try:
+        spans = read_note(payload).get("spans")
+    except WireError:
+        return 0
+    return spans if isinstance(spans, int) else 0
 
 
 def _url(extents: list[Extent]) -> str:
