@@ -31,6 +31,7 @@ COMMANDS = {
     "audit": ("looking", "Is every span here? Answered by writer and number."),
     "spool": ("delivery", "Show what waits on this machine, and for where."),
     "drain": ("delivery", "Deliver what dead processes left in the spool, and say what became of it."),
+    "doctor": ("doctoring", "Say what would lose spans or double them here, and what to do about it."),
     "version": ("running", "Print the version."),
 }
 """Each command: the module of `everyspan.cli` that holds a click command of that name, and one line of help."""

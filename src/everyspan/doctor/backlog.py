@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from everyspan.doctor.finding import Finding, note, ok, problem, warning
+from everyspan.doctor.finding import Finding, many, note, ok, problem, warning
 from everyspan.spool import Waiting, waiting
+from everyspan.spool.room import default_cap_bytes
 
 _MIB = 1 << 20
 
@@ -26,36 +27,46 @@ def examine_waiting(spool_dir: Path, *, known: Collection[str], cap_bytes: int |
     if not spans:
         yield ok("waiting.nothing", f"nothing waits in {spool_dir}")
     for destination in sorted({each.destination for each in found}):
-        yield from _for_one([each for each in found if each.destination == destination], known, cap_bytes)
+        here = [each for each in found if each.destination == destination]
+        size_bytes = sum(each.size_bytes for each in here)
+        yield from _for_one(here, is_known=destination in known)
+        yield from _cap(here, cap_bytes or default_cap_bytes(spool_dir, kept_bytes=size_bytes), size_bytes)
 
 
-def _for_one(found: list[Waiting], known: Collection[str], cap_bytes: int | None) -> Iterator[Finding]:
-    url = next((each.url for each in found if each.url), found[0].destination)
+def _for_one(found: list[Waiting], *, is_known: bool) -> Iterator[Finding]:
+    url = _name(found)
     alive = sum(each.spans for each in found if each.alive)
     dead = sum(each.spans for each in found if not each.alive)
     if alive:
-        yield note("waiting.alive", f"{alive:,} spans of running processes wait for {url}")
-    if dead and found[0].destination in known:
+        yield note("waiting.alive", f"{many(alive, 'span')} of running processes wait for {url}")
+    if dead and is_known:
         yield note(
             "waiting.dead",
-            f"{dead:,} spans of ended processes wait for {url}: the next everyspan process delivers them",
+            f"{many(dead, 'span')} of ended processes wait for {url}: the next everyspan process delivers them",
             "`everyspan drain` delivers them now",
         )
     elif dead:
         yield warning(
             "waiting.nobody",
-            f"{dead:,} spans of ended processes wait for {url}, which is not among the destinations of these settings",
-            "run `everyspan drain` with the settings they were made with, or send them elsewhere with --endpoint and "
-            "--everything",
+            f"{many(dead, 'span')} of ended processes wait for {url}, which these settings do not name",
+            "run `everyspan drain` with the settings they were made with, or send them elsewhere with --endpoint "
+            "and --everything",
         )
     yield from _lost(found, url)
-    size = sum(each.size_bytes for each in found)
-    if cap_bytes and size * 5 >= cap_bytes * 4:
+
+
+def _cap(found: list[Waiting], cap_bytes: int, size_bytes: int) -> Iterator[Finding]:
+    if size_bytes * 5 >= cap_bytes * 4:
         yield problem(
             "waiting.cap",
-            f"{size / _MIB:,.0f} MiB wait for {url}, of {cap_bytes / _MIB:,.0f} that may; then spans are dropped",
+            f"{size_bytes / _MIB:,.0f} MiB wait for {_name(found)}, of {cap_bytes / _MIB:,.0f} MiB that may: then "
+            "spans are dropped",
             "let it be delivered, or raise EVERYSPAN_SPOOL_BYTES",
         )
+
+
+def _name(found: list[Waiting]) -> str:
+    return next((each.url for each in found if each.url), found[0].destination)
 
 
 def _lost(found: list[Waiting], url: str) -> Iterator[Finding]:
@@ -65,13 +76,13 @@ def _lost(found: list[Waiting], url: str) -> Iterator[Finding]:
     if refused:
         yield problem(
             "waiting.refused",
-            f"{refused:,} spans were refused by {url} as malformed and are kept aside",
+            f"{many(refused, 'span')} that {url} called malformed {'is' if refused == 1 else 'are'} kept aside",
             f"its words stand beside them, in `refused` below {where.destination}/{where.writer}",
         )
     if dropped:
         yield problem(
             "waiting.dropped",
-            f"{dropped:,} spans for {url} could not be kept; it is told which as soon as it answers",
+            f"{many(dropped, 'span')} for {url} could not be kept; it is told which as soon as it answers",
             "give the spool more room, or let it be delivered",
         )
     if damaged:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from everyspan.doctor.finding import Finding, ok, problem, warning
 from everyspan.settings import Fsync
+from everyspan.spool.room import default_cap_bytes
 
 _MIB = 1 << 20
 _FREE_BYTES = 256 * _MIB
@@ -91,12 +92,8 @@ def filesystem_of(path: Path) -> str:
 def _room(directory: Path, cap_bytes: int | None) -> Finding:
     volume = os.statvfs(directory)
     free = volume.f_bavail * volume.f_frsize
-    cap = (
-        f"at most {cap_bytes / _MIB:,.0f} MiB"
-        if cap_bytes
-        else "as much as the size of the filesystem allows"
-    )
-    says = f"{cap} for each destination, and {free / _MIB:,.0f} MiB are free"
+    cap = cap_bytes or default_cap_bytes(directory, kept_bytes=0)
+    says = f"{cap / _MIB:,.0f} MiB may wait for each destination, and {free / _MIB:,.0f} MiB are free"
     if free < _FREE_BYTES:
         return warning("spool.room", f"the disk is nearly full: {says}", "make room, or move the spool")
     return ok("spool.room", says)

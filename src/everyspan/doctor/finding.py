@@ -70,3 +70,8 @@ def warning(code: str, says: str, do: str) -> Finding:
 def problem(code: str, says: str, do: str) -> Finding:
     """Something by which spans are lost, come double or do not arrive."""
     return Finding(level=Level.PROBLEM, code=code, says=says, do=do)
+
+
+def many(count: int, thing: str) -> str:
+    """`1 span`, `1,234 spans`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"

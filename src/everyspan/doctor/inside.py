@@ -1,7 +1,7 @@
-"""`python -m everyspan.doctor.inside FD SPOOL_DIR script.py [args]`: run a script, then look at its process.
+"""`python -m everyspan.doctor.inside FD script.py [args]`: run a script, then look at its process.
 
-The examination goes to descriptor FD as JSON, one finding a line, so that it mixes with nothing that the script prints. It
-holds no keys.
+The findings go to descriptor FD as JSON, one a line, so that they mix with nothing that the script prints. They hold
+no keys.
 """
 
 from __future__ import annotations
@@ -9,37 +9,35 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
 
 from everyspan import client, run
 from everyspan.doctor import program
 from everyspan.doctor.examine import examine
-from everyspan.doctor.finding import Finding
-from everyspan.settings import from_environment, surroundings
+from everyspan.settings import surroundings
 
 _FLUSH_WITHIN_S = 10.0
 
 
 def main(argv: list[str]) -> int:
-    """Run `argv` as `everyspan run` would, and write down what there is to see when it has ended, however it did.
+    """Run a script as `everyspan run` would, and write down what there is to see when it has ended, however it did.
 
     Args:
         argv: the descriptor, and what stands behind `everyspan run`.
     """
-    report_fd, words = int(argv[0]), argv[1:]
+    report_fd = int(argv[0])
     os.set_inheritable(report_fd, False)  # what the script starts must not keep it open
     try:
-        return run.main(words)
+        return run.main(argv[1:])
     finally:
-        client.flush(_FLUSH_WITHIN_S)
-        with open(report_fd, "w", encoding="utf-8") as report:
-            for finding in _findings():
-                report.write(json.dumps(finding.as_json()) + "\n")
+        if program.is_recording():  # else the words were wrong, which has been said
+            client.flush(_FLUSH_WITHIN_S)
+            _report(report_fd)
 
 
-def _findings() -> Iterator[Finding]:
-    yield from program.look()
-    yield from examine(from_environment(), surroundings(), destinations=program.destinations())
+def _report(report_fd: int) -> None:
+    with open(report_fd, "w", encoding="utf-8") as report:
+        for finding in (*program.look(), *examine(program.settings(), surroundings())):
+            report.write(json.dumps(finding.as_json()) + "\n")
 
 
 if __name__ == "__main__":

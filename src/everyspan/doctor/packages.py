@@ -61,9 +61,7 @@ _FAMILIES = (
         re.compile(r"opentelemetry-instrumentation-(?:openai-v2|openai-agents-v2|google-genai|genai-.+)"),
         _MARKED,
     ),
-    _Family(
-        "Logfire", re.compile(r"logfire"), "made by its own provider when that is the program's; " + _MARKED
-    ),
+    _Family("Logfire", re.compile(r"logfire"), _MARKED),
     _Family("OpenLIT", re.compile(r"openlit"), _MARKED),
 )
 
@@ -78,21 +76,22 @@ def examine_packages(*, anthropic_traces: bool) -> Iterator[Finding]:
         anthropic_traces: whether the anthropic SDK's own spans are switched on, as they are by default.
     """
     installed = _installed()
+    native = installed.get("anthropic", "")
+    has_native_spans = anthropic_traces and _numbers(native) >= _NATIVE_SPANS_SINCE
     yield ok("versions.everyspan", f"everyspan {__version__}")
     for library in _LIBRARIES:
-        if library.name in installed:
+        if library.name in installed and not (library.name == "anthropic" and has_native_spans):
             yield _version(library, installed[library.name])
     for family in _FAMILIES:
         found = sorted(name for name in installed if family.packages.fullmatch(name))
         if found:
             listed = ", ".join(f"{name} {installed[name]}" for name in found)
             yield note("overlap.installed", f"{family.name} is installed ({listed}): {family.treatment}")
-    native = installed.get("anthropic", "")
-    if anthropic_traces and _numbers(native) >= _NATIVE_SPANS_SINCE:
+    if has_native_spans:
         yield note(
             "overlap.anthropic",
-            f"anthropic {native} makes spans of its own: {_MARKED}",
-            "ANTHROPIC_OPEN_TELEMETRY=false turns them off",
+            f"anthropic {native} makes spans of its own, unless ANTHROPIC_OPEN_TELEMETRY=false: they are what is recorded "
+            f"of a call made with it directly; inside a recorded call they are kept and marked unbilled",
         )
 
 

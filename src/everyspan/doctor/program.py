@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from types import FunctionType
 from typing import Any
 
@@ -11,20 +12,25 @@ from everyspan import client
 from everyspan.doctor.finding import Finding, note, ok, problem, warning
 from everyspan.doctor.providers import examine_providers
 from everyspan.instrument import patch
-from everyspan.model.destination import Destination
-
-_NOT_EVERY_SPAN = "call the function through its module, or import it after everyspan.init()"
+from everyspan.settings import Settings
 
 
-def destinations() -> tuple[Destination, ...]:
-    """Where this program delivers: what the settings say, and what its own code has configured."""
-    return tuple(outlet.destination for outlet in client._running().registry.outlets)
+def is_recording() -> bool:
+    """Whether everyspan runs in this process."""
+    return client._runtime is not None
+
+
+def settings() -> Settings:
+    """What everyspan runs with here, with every destination: the settings' and those that the program's code added."""
+    runtime = client._running()
+    asked, used = runtime.settings, tuple(outlet.destination for outlet in runtime.registry.outlets)
+    return replace(asked, destinations=used, explicit=asked.explicit or len(used) > len(asked.destinations))
 
 
 def look() -> Iterator[Finding]:
     """What can only be told from inside: hooks, providers, other instrumentations at work, and the numbers so far."""
     yield from _hooks()
-    yield from examine_providers({destination.url for destination in destinations()})
+    yield from examine_providers({destination.url for destination in settings().destinations})
     yield from _instrumentors()
     yield from _numbers(client.stats())
 
@@ -34,20 +40,16 @@ def _hooks() -> Iterator[Finding]:
     if litellm is None:
         yield note("instrumented.nothing", "the program did not import litellm")
         return
-    bare = [
-        name
-        for name in ("completion", "acompletion", "embedding")
-        if not _is_hooked(getattr(litellm, name, None))
-    ]
+    entries = ("completion", "acompletion", "embedding", "aembedding")
+    bare = [f"litellm.{name}" for name in entries if not _is_hooked(getattr(litellm, name, None))]
     if bare:
-        names = ", ".join(f"litellm.{name}" for name in bare)
         yield problem(
             "instrumented.litellm",
-            f"{names} is not instrumented: its calls are not recorded",
-            _NOT_EVERY_SPAN,
+            f"not instrumented, so that calls through it are not recorded: {', '.join(bare)}",
+            "report it with the version of litellm; until then mark your function with @everyspan.observe",
         )
     else:
-        yield ok("instrumented.litellm", "litellm is instrumented")
+        yield ok("instrumented.litellm", "litellm's functions are instrumented")
 
 
 def _is_hooked(function: Any) -> bool:
@@ -65,12 +67,13 @@ def _instrumentors() -> Iterator[Finding]:
         if made is not None and getattr(made, "is_instrumented_by_opentelemetry", False):
             yield note(
                 "overlap.active",
-                f"{kind.__module__}.{kind.__name__} is at work: of a call that everyspan records, its spans are kept and "
-                "marked unbilled",
+                f"{kind.__module__}.{kind.__name__} is at work: its spans of a call that everyspan records are kept "
+                "and marked unbilled",
             )
 
 
-def _below(kind: type) -> Iterator[type]:
+def _below(kind: type[Any]) -> Iterator[type[Any]]:
+    each: type[Any]
     for each in kind.__subclasses__():
         yield each
         yield from _below(each)
@@ -88,24 +91,26 @@ def _numbers(stats: Mapping[str, Any]) -> Iterator[Finding]:
     for fault, count in stats["faults"].items():
         yield problem(
             "calls.fault",
-            f"everyspan failed {count:,} times: {fault}; the program's calls went on, their spans may be wrong or missing",
-            "report it, with the versions above",
+            f"everyspan failed to {fault}, {count:,} times; the program went on, spans may be wrong or missing",
+            "report it, with the versions below",
         )
     for part in stats["delivery"]:
         yield from _delivery(part)
 
 
 def _delivery(part: Mapping[str, Any]) -> Iterator[Finding]:
-    where = part["destination"]
-    counts = f"{part['delivered']:,} of {part['recorded']:,} spans delivered to {where}, {part['pending']:,} pending"
+    counts = f"{part['delivered']:,} of {part['recorded']:,} spans delivered to {part['destination']}"
     because = f" ({part['problem']})" if part["problem"] else ""
     if part["dropped"] or part["set_aside"]:
+        lost = f"{part['set_aside']:,} set aside, {part['dropped']:,} dropped"
         yield problem(
-            "delivery.lost",
-            f"{counts}, {part['set_aside']:,} set aside, {part['dropped']:,} dropped{because}",
-            "see what is said of the spool and the destination",
+            "delivery.lost", f"{counts}, {lost}{because}", "see what is said of the destination and the spool"
         )
     elif part["pending"]:
-        yield warning("delivery.pending", counts + because, "they stay in the spool; see the destination")
+        yield warning(
+            "delivery.pending",
+            f"{counts}, {part['pending']:,} pending{because}",
+            "they stay in the spool; see what is said of the destination",
+        )
     else:
         yield ok("delivery.done", counts)
