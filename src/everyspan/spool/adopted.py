@@ -19,7 +19,7 @@ from everyspan.spool.lease import LOCK, UNDER_CONSTRUCTION, Lease, take_lease
 from everyspan.spool.notes import FORMAT_VERSION, header_of
 from everyspan.spool.quarantine import keep_refused, tidy
 from everyspan.spool.segment import read_bytes, segments_in
-from everyspan.wire.encode import encode_interrupted
+from everyspan.spool.unfinished import interrupted_span
 from everyspan.wire.frame import HEADER_BYTES, Kind, pack
 
 _LOGGER = logging.getLogger(__name__)
@@ -27,8 +27,8 @@ _LOGGER = logging.getLogger(__name__)
 _WRITER = re.compile(r"\d{7}-[0-9a-f]{12}")
 _ABANDONED_AFTER_S = 3600
 
-# What `encode_interrupted` adds to a START frame is less than this.
-_LONGER_BY_BYTES = 160
+# What `interrupted_span` adds to a START frame and its PART frames is less than this.
+_LONGER_BY_BYTES = 512
 
 
 def adopt(root: Path, *, living: WriterId | None) -> Iterator[Backlog]:
@@ -85,9 +85,9 @@ class AdoptedBacklog:
             return None
         last = self._next + 1
         segment = entries[self._next].extent
-        size = _size(entries[self._next])
+        size = _size(entries[self._next], self._inventory)
         while last < len(entries) and entries[last].extent is segment:
-            size += _size(entries[last])
+            size += _size(entries[last], self._inventory)
             if size > limit_bytes:
                 break
             last += 1
@@ -164,7 +164,7 @@ class AdoptedBacklog:
         for entry in entries:
             frame = entry.frame
             piece = data[frame.start - start : frame.end - start]
-            pieces.append(_interrupted(entry, piece, found.died_ns) if entry.interrupted else piece)
+            pieces.append(_interrupted(entry, piece, found) if entry.interrupted else piece)
         return Batch(
             body=b"".join(pieces),
             frames=len(entries),
@@ -190,13 +190,17 @@ class AdoptedBacklog:
             del found.extents[0]
 
 
-def _interrupted(entry: Entry, frame: bytes, died_ns: int) -> bytes:
-    payload = encode_interrupted(frame[HEADER_BYTES:], end_ns=died_ns)
-    return pack(Kind.SPAN, entry.frame.seq, payload, nonce=entry.extent.nonce)
+def _interrupted(entry: Entry, frame: bytes, found: Inventory) -> bytes:
+    seq = entry.frame.seq
+    payload = interrupted_span(frame[HEADER_BYTES:], found.parts.get(seq, ()), end_ns=found.died_ns)
+    return pack(Kind.SPAN, seq, payload, nonce=entry.extent.nonce)
 
 
-def _size(entry: Entry) -> int:
-    return entry.frame.end - entry.frame.start + (_LONGER_BY_BYTES if entry.interrupted else 0)
+def _size(entry: Entry, found: Inventory) -> int:
+    size = entry.frame.end - entry.frame.start
+    if not entry.interrupted:
+        return size
+    return size + _LONGER_BY_BYTES + sum(map(len, found.parts.get(entry.frame.seq, ())))
 
 
 def _names(root: Path) -> list[str]:

@@ -47,6 +47,8 @@ class Inventory:
     ends: list[Position] = field(default_factory=list)
     """The end of each entry; ascending."""
     extents: list[Extent] = field(default_factory=list)
+    parts: dict[int, list[bytes]] = field(default_factory=dict)
+    """By the number of an interrupted call: the payloads of its PART frames."""
     damaged: list[tuple[Extent, int, int]] = field(default_factory=list)
     """From and to, of what is not a frame; each range is in quarantine, unless its extent is in `unsaved_damage`."""
     unsaved_damage: set[Extent] = field(default_factory=set)
@@ -70,7 +72,7 @@ def take_inventory(directory: Path, cursor: Position) -> Inventory:
         OSError: a segment can not be read.
     """
     found = Inventory(extents=segments_in(directory))
-    calls: OpenCalls[int] = OpenCalls()
+    calls: OpenCalls[int] = OpenCalls(with_parts=True)
     starts: dict[int, Entry] = {}
     entries: list[Entry] = []
     for extent in found.extents:
@@ -83,10 +85,12 @@ def take_inventory(directory: Path, cursor: Position) -> Inventory:
             entry = Entry(extent, frame, False)
             if frame.kind == Kind.START:
                 starts[frame.seq] = entry  # a START can stand in segment 0, too: the later one counts
-            entries.append(entry)
+            if frame.kind != Kind.PART:  # a part is of no use to a receiver once nothing follows it
+                entries.append(entry)
     if found.extents:
         found.died_ns = os.stat(found.extents[-1].path).st_mtime_ns
     interrupted = {starts[seq] for seq in calls.still_open()}
+    found.parts = calls.parts()
     found.entries = list(_to_ship(entries, interrupted, cursor))
     if not found.entries and entries and cursor < found.behind_everything:
         found.entries = _last_word(entries)

@@ -268,7 +268,9 @@ class Keeper:
 
     def _notice_loss(self, writer: Writer, size_bytes: int) -> None:
         if self._refusal == CAP:
-            self._notice("cap", f"{self._full(writer)}; a span of {size_bytes} bytes was dropped, counted and told")
+            self._notice(
+                "cap", f"{self._full(writer)}; a span of {size_bytes} bytes was dropped, counted and told"
+            )
 
     def _full(self, writer: Writer) -> str:
         return (

@@ -177,9 +177,7 @@ class LivingBacklog:
             return
         sources = [self._held, *leaving] if self._held is not None else leaving
         try:
-            self._held = hold_starts(
-                self._writer.directory, sources, self._open.still_open(), nonce=self._held_nonce
-            )
+            self._held = hold_starts(self._writer.directory, sources, self._open, nonce=self._held_nonce)
             for extent in leaving:
                 extent.path.unlink(missing_ok=True)
         except OSError as error:

@@ -95,6 +95,8 @@ class Log:
             kept = self._append(kind, payload, stamp_at)
         if self._keeper.notices:
             self._say()
+        if kind is Kind.PART:
+            return kept  # it stands between a reader and the next chunk of a stream
         if self._fsync is Fsync.ALWAYS and kept is Kept.DISK:
             return kept if self._durable(self._keeper.placed) else Kept.MEMORY
         if self._fsync is Fsync.INTERVAL and self._ticking is None:

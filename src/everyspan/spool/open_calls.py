@@ -12,6 +12,7 @@ from everyspan.errors import WireError
 from everyspan.spool.segment import Extent, read_bytes, segment_name
 from everyspan.wire.decode import span_ids
 from everyspan.wire.frame import Kind, pack, scan
+from everyspan.wire.part import part_ids, read_part
 
 T = TypeVar("T", bound=Hashable)
 
@@ -23,15 +24,22 @@ class OpenCalls(Generic[T]):
     """Pairs each SPAN frame with the START frame before it, by trace id and span id.
 
     First come, first ended: under `random.seed` two calls can have the same ids.
+
+    Args:
+        with_parts: keep the PART frames of open calls, too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_parts: bool = False) -> None:
         self._open: defaultdict[bytes, list[T]] = defaultdict(list)
+        self._parts: defaultdict[bytes, dict[int, bytes]] = defaultdict(dict)
+        self._with_parts = with_parts
         self.unreadable = 0
         """Payloads that hold no span, and so end no call."""
 
     def see(self, kind: int, payload: bytes, token: T) -> None:
         """A frame, in the order of the log. `token` is what `still_open` gives back for a START."""
+        if kind == Kind.PART and self._with_parts:
+            self._see_part(payload)
         if kind not in (Kind.START, Kind.SPAN):
             return
         try:
@@ -46,16 +54,37 @@ class OpenCalls(Generic[T]):
             self._open[ids].pop(0)
             if not self._open[ids]:
                 del self._open[ids]
+                self._parts.pop(ids, None)
 
     def still_open(self) -> set[T]:
         """The tokens of the START frames whose SPAN was not seen."""
         return {token for tokens in self._open.values() for token in tokens}
 
+    def open_ids(self) -> set[bytes]:
+        """Trace id and span id of the calls whose SPAN was not seen."""
+        return set(self._open)
+
+    def parts(self) -> dict[T, list[bytes]]:
+        """The payloads of the PART frames of each open call, in their order; under one pair of ids the newest call."""
+        return {
+            self._open[ids][-1]: [parts[number] for number in sorted(parts)]
+            for ids, parts in self._parts.items()
+        }
+
+    def _see_part(self, payload: bytes) -> None:
+        try:
+            part = read_part(payload)
+        except WireError:
+            self.unreadable += 1
+            return
+        if part.ids in self._open:
+            self._parts[part.ids][part.number] = payload  # it can stand in segment 0, too
+
 
 def hold_starts(
-    directory: Path, leaving: Iterable[Extent], open_seqs: set[int], *, nonce: int
+    directory: Path, leaving: Iterable[Extent], open_calls: OpenCalls[int], *, nonce: int
 ) -> Extent | None:
-    """Write segment 0: the START frames of `open_seqs` from segments that are about to be deleted.
+    """Write segment 0: the START and PART frames of open calls from segments that are about to be deleted.
 
     A call can be open for hours, and must be found interrupted when the process dies then; its START frame was
     delivered long ago, in a segment that has no other reason to stay. The file is replaced in one step, before the
@@ -65,11 +94,14 @@ def hold_starts(
         OSError: it could not be written; the segments have to stay.
     """
     path = directory / segment_name(0, nonce)
+    open_seqs, open_ids = open_calls.still_open(), open_calls.open_ids()
     records: list[bytes] = []
     for extent in leaving if open_seqs else ():
         data = read_bytes(extent.path, end=extent.size_bytes)
         for frame in scan(data, nonce=extent.nonce).frames:
-            if frame.kind == Kind.START and frame.seq in open_seqs:
+            if (frame.kind == Kind.START and frame.seq in open_seqs) or (
+                frame.kind == Kind.PART and _ids_of_part(data[frame.payload]) in open_ids
+            ):
                 records.append(pack(frame.kind, frame.seq, data[frame.payload], nonce=nonce))
     kept = _newest(records, HELD_BYTES)
     if not kept:
@@ -82,6 +114,13 @@ def hold_starts(
         file.writelines(kept)
     os.replace(building, path)
     return Extent(0, nonce, path, sum(map(len, kept)))
+
+
+def _ids_of_part(payload: bytes) -> bytes:
+    try:
+        return part_ids(payload)
+    except WireError:
+        return b""
 
 
 def _newest(records: list[bytes], limit_bytes: int) -> list[bytes]:

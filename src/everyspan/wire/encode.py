@@ -100,11 +100,14 @@ def encode_started(span: ReadableSpan) -> Encoded:
     return _encoded(tag_of(Kind.START), span, None)
 
 
-def encode_interrupted(start_payload: bytes, *, end_ns: int) -> bytes:
+def encode_interrupted(start_payload: bytes, *, end_ns: int, more: bytes = b"") -> bytes:
     """The payload of the SPAN frame that stands for a call whose process died.
 
     The same span as in the START frame's payload, stamp included, ended at `end_ns` (never before it began) with
     status ERROR and `everyspan.end` = `interrupted`. The same arguments make the same bytes.
+
+    Args:
+        more: further fields of the Span message, such as attributes.
 
     Raises:
         WireError: there is no span in `start_payload`.
@@ -114,7 +117,7 @@ def encode_interrupted(start_payload: bytes, *, end_ns: int) -> bytes:
     for field in inside(start_payload, span):
         if field.number == 7 and field.wire_type == FIXED64:
             (began_ns,) = FIXED_64.unpack_from(start_payload, field.value_start)
-    ended = _fixed64(b"\x41", max(end_ns, began_ns)) + _INTERRUPTED
+    ended = _fixed64(b"\x41", max(end_ns, began_ns)) + more + _INTERRUPTED
     # From the inside out: each message that holds the span is longer by what its own content is longer.
     whole_span = delimited(b"\x12", start_payload[span.value_start : span.end] + ended)
     scoped = delimited(b"\x12", _replaced(start_payload, scope_spans, span, whole_span))
