@@ -16,8 +16,9 @@ from everyspan.model.money import Cost
 from everyspan.model.usage import Usage
 from everyspan.record import names
 from everyspan.record.call import Call, End
+from everyspan.record.growing import GrowingMessage
 from everyspan.record.messages import messages_as_json
-from everyspan.record.registry import Registry
+from everyspan.record.registry import Arrived, Registry
 from everyspan.record.text import as_json
 
 
@@ -131,6 +132,8 @@ class ChatAnswer:
         self._chunks: list[Any] = []
         self._whole: Any = None
         self._kept_chunks: list[Any] | None = None
+        self._growing = GrowingMessage()
+        self._parts = self._grown = self._seen = 0
 
     @classmethod
     def whole(cls, answer: Any, registry: Registry) -> ChatAnswer:
@@ -150,6 +153,42 @@ class ChatAnswer:
     def add(self, chunk: Any) -> None:
         """Keep a chunk; it is read when the stream has ended, so that the user does not wait for it now."""
         self._chunks.append(chunk)
+
+    def keep_part(self, call: Call) -> None:
+        """See `Answer`. Of several choices only the first is kept until the end."""
+        fresh, self._grown = self._chunks[self._grown :], len(self._chunks)
+        for chunk in fresh:
+            _grow(self._growing, chunk)
+        found: dict[str, AttributeValue] = {}
+        if not self._parts:
+            found[names.TIME_TO_FIRST_CHUNK] = call.first_chunk_ns / 1e9
+            answer_id, model = _text(self._chunks[0], "id"), _text(self._chunks[0], "model")
+            found.update({names.RESPONSE_ID: answer_id} if answer_id else {})
+            found.update({names.RESPONSE_MODEL: model} if model else {})
+        found.update(self._input_usage())
+        grown: dict[str, tuple[str, str]] = {}
+        if Dialect.OTLP in self._registry.dialects:
+            grown[names.OUTPUT_MESSAGES] = self._growing.take_genai()
+        if Dialect.LANGFUSE in self._registry.dialects:
+            grown[names.LANGFUSE_OUTPUT] = self._growing.take_chat()
+        grows = [(name, text) for name, (text, _) in grown.items() if text]
+        closes = {name: end for name, (_, end) in grown.items() if end}
+        if found or grows:
+            self._parts += 1
+            self._registry.write_part(call.span, self._parts, Arrived(found, grows, closes))
+
+    def _input_usage(self) -> dict[str, AttributeValue]:
+        """What the provider told of the input while the answer still arrives; Anthropic does at the beginning."""
+        chunks = self._kept_chunks if self._kept_chunks is not None else self._chunks
+        fresh, self._seen = chunks[self._seen :], len(chunks)
+        for chunk in reversed(fresh):
+            told = Answered()
+            _read_usage(told, _get(chunk, "usage"))
+            if told.usage is not None and told.usage.input_tokens:
+                return {
+                    name: value for name, value in attributes_of(told.usage).items() if "output" not in name
+                }
+        return {}
 
     def attributes(self, call: Call, end: End) -> Mapping[str, AttributeValue]:
         """The attributes of the ended call."""
@@ -202,6 +241,23 @@ def _read_chunks(answered: Answered, chunks: list[Any], kept: Any) -> None:
     answered.messages.append(message)
     usages = (_get(chunk, "usage") for chunk in (*reversed(kept), *reversed(chunks)))
     _read_usage(answered, next((usage for usage in usages if usage is not None), None))
+
+
+def _grow(message: GrowingMessage, chunk: Any) -> None:
+    for choice in _get(chunk, "choices") or ():
+        if _get(choice, "index"):
+            continue
+        delta = _get(choice, "delta")
+        message.add_reasoning(_get(delta, "reasoning_content") or "")
+        message.add_text((_get(delta, "content") if delta is not None else _get(choice, "text")) or "")
+        for piece in _get(delta, "tool_calls") or ():
+            function, index = _get(piece, "function"), _get(piece, "index")
+            message.add_tool_call(
+                index if isinstance(index, int) else 0,
+                _get(piece, "id") or "",
+                _get(function, "name") or "",
+                _get(function, "arguments") or "",
+            )
 
 
 def _read_usage(answered: Answered, usage: Any) -> None:

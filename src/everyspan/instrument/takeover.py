@@ -104,6 +104,7 @@ def take_over(
     if destination is None:
         return None
     outlet = registry.add(choose(destination) if choose else destination)
+    registry.masked |= {outlet.destination.id}
     holder._exporter = SpoolExporter(outlet, registry, shadows)
     processor._batch_processor = DirectQueue(queue, registry)
     setattr(processor, CARRIES, outlet.destination.id)

@@ -44,6 +44,9 @@ class End(StrEnum):
 _NOT_CHARGED = frozenset({400, 401, 403, 404, 413, 422, 429})
 """HTTP answers by which a provider says that it did no work. After a 5xx or a timeout nobody can know."""
 
+_FIRST_PAUSE_NS, _LONGEST_PAUSE_NS = 100_000_000, 1_000_000_000
+"""Between two writes of what has arrived of a stream."""
+
 UNFINISHED = frozenset(
     {End.CLOSED, End.ABANDONED, End.CANCELLED, End.TIMEOUT, End.EXIT, End.INTERRUPTED, End.ERROR}
 )
@@ -66,6 +69,9 @@ class Answer(Protocol):
     def add(self, chunk: Any) -> None:
         """Take the next chunk of a stream. Must be quick: it stands between the user and the chunk."""
 
+    def keep_part(self, call: Call) -> None:
+        """Put on disk what came since the last time, so that it survives the death of the process."""
+
     def attributes(self, call: Call, end: End) -> Mapping[str, AttributeValue]:
         """What is known at the end of the call, usage and cost included."""
 
@@ -79,6 +85,8 @@ class Call:
     __slots__ = (
         "__weakref__",
         "_latch",
+        "_next_part_ns",
+        "_part_pause_ns",
         "_started_monotonic_ns",
         "answer",
         "attempts",
@@ -109,6 +117,8 @@ class Call:
         self.target: object = None
         """The function this call's dispatcher will enter next, which is then not a call of its own."""
         self._started_monotonic_ns = time.perf_counter_ns()
+        self._next_part_ns = 0
+        self._part_pause_ns = _FIRST_PAUSE_NS
         # Popping from a list is atomic and takes no lock: a finalizer may run in the middle of another `end`.
         self._latch = [True]
         _OPEN[id(self)] = self
@@ -127,11 +137,18 @@ class Call:
 
     def saw_chunk(self, chunk: Any) -> None:
         """Note a chunk on its way to the user; never raises."""
+        now_ns = time.perf_counter_ns()
         if not self.first_chunk_ns:
-            self.first_chunk_ns = self.elapsed_ns()
-        if self.answer is not None:
+            self.first_chunk_ns = now_ns - self._started_monotonic_ns
+        answer = self.answer
+        if answer is not None:
             try:
-                self.answer.add(chunk)
+                answer.add(chunk)
+                if now_ns >= self._next_part_ns:
+                    # At the first chunk, which may tell the input's tokens, and then after pauses that double.
+                    self._next_part_ns = now_ns + self._part_pause_ns
+                    self._part_pause_ns = min(2 * self._part_pause_ns, _LONGEST_PAUSE_NS)
+                    answer.keep_part(self)
             except Exception as error:  # noqa: BLE001 - a chunk we cannot read must still reach the user
                 TALLY.fault("read a chunk", error)
 

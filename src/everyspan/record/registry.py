@@ -6,15 +6,20 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
 
 from everyspan.model.destination import Destination, Dialect
+from everyspan.record import names
+from everyspan.record.shed import ShedSpan
 from everyspan.record.tally import TALLY
 from everyspan.spool.log import Log
 from everyspan.wire.encode import encode_span, encode_started
 from everyspan.wire.frame import Kind
+from everyspan.wire.part import encode_part
 
 _OPEN_SPANS = 10_000
 """Most open spans remembered: those that never end must not pile up."""
@@ -26,6 +31,17 @@ class Outlet:
 
     destination: Destination
     log: Log
+
+
+class Arrived(NamedTuple):
+    """What came of an answer since the last time somebody looked."""
+
+    attributes: Mapping[str, AttributeValue]
+    """What is known now."""
+    grows: list[tuple[str, str]]
+    """Attribute and text: it continues the text that came before."""
+    closes: dict[str, str]
+    """What makes each of these texts whole when nothing follows."""
 
 
 class Registry:
@@ -51,15 +67,25 @@ class Registry:
         self.outlets: tuple[Outlet, ...] = ()
         self.dialects: frozenset[Dialect] = frozenset()
         """What the receivers understand: decides which attributes a call writes."""
+        self.masked: frozenset[str] = frozenset()
+        """Ids of destinations before whose log a filter or mask of the user's stands, which sees whole spans only."""
         self._open: OrderedDict[int, None] = OrderedDict()
         """Ids of the spans that began in this process and have not ended."""
-        self._parents: frozenset[int] = frozenset()
-        """Ids of the spans that were open in the parent process when it forked."""
+        self._disowned: frozenset[int] = frozenset()
+        """Ids of the spans whose end is not ours to record any more."""
 
     def forked(self) -> None:
         """In a forked child: spans that are open belong to the parent, which records how they end."""
         self._lock = threading.Lock()  # somebody may have held it, and is not here to give it back
-        self._parents |= frozenset(self._open)
+        self.disown_open_spans()
+
+    def disown_open_spans(self) -> None:
+        """Count the ends of the spans that are open now, and do not record them.
+
+        Before the logs are closed at the end of the process: a closed log tells of each span that it saw begin and
+        not end as interrupted, and an end that came after that, in the log's next writer, would make it two.
+        """
+        self._disowned |= frozenset(self._open)
         self._open.clear()
 
     def add(self, destination: Destination) -> Outlet:
@@ -79,23 +105,44 @@ class Registry:
             self._open[_id_of(span)] = None
             if len(self._open) > _OPEN_SPANS:
                 self._open.popitem(last=False)
-            encoded = encode_started(span)
+            encoded = encode_started(ShedSpan(span) if outlet.log.crowded else span)
             outlet.log.append(Kind.START, encoded.payload, stamp_at=encoded.stamp_at)
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("record the start of a span", error)
+
+    def write_part(self, span: Span, number: int, arrived: Arrived) -> None:
+        """Put what came of an unfinished answer on disk; destinations with a mask in front of them get none of it.
+
+        Args:
+            number: from 1, counting the parts of this answer.
+        """
+        outlets = [each for each in self.outlets if each.destination.id not in self.masked]
+        if not outlets or not span.is_recording():
+            return
+        context = span.get_span_context()
+        ids = context.trace_id.to_bytes(16, "big") + context.span_id.to_bytes(8, "big")
+        payload = encode_part(
+            ids, number, attributes=arrived.attributes, grows=arrived.grows, closes=arrived.closes
+        )
+        for outlet in outlets:
+            outlet.log.append(Kind.PART, payload)
 
     def write_span(
         self, outlet: Outlet, span: ReadableSpan, *, extra: Mapping[str, AttributeValue] | None = None
     ) -> None:
         """Put a span that has ended on disk and wake the sender. Never raises.
 
-        A `with` block that a forked child leaves ends its parent's span there too: that end is only counted.
+        The end of a span that was disowned is only counted: a `with` block that a forked child leaves, too, ends
+        its parent's span.
         """
         try:
-            if _id_of(span) in self._parents:
-                TALLY.parents_spans += 1
+            if _id_of(span) in self._disowned:
+                TALLY.disowned += 1
                 return
             self._open.pop(_id_of(span), None)
+            if outlet.log.crowded:
+                span = ShedSpan(span)
+                TALLY.shed += names.SHED in (span.attributes or {})
             encoded = encode_span(span, extra=extra)
             outlet.log.append(Kind.SPAN, encoded.payload, stamp_at=encoded.stamp_at)
             self._wake()

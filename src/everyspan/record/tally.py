@@ -20,8 +20,10 @@ class Tally:
         """Entries into an instrumented library that were a deeper layer of a call already open."""
         self.unsampled = 0
         """Calls whose span the user's own sampler declined; they cannot be recorded as spans."""
-        self.parents_spans = 0
-        """Spans of the parent process that ended in this forked child as well; the parent records them."""
+        self.disowned = 0
+        """Ends of spans that somebody else tells of: the parent of a forked child, or the log that was closed."""
+        self.shed = 0
+        """Spans whose texts were left out because the spool was nearly full."""
         self.faults: Counter[str] = Counter()
         """Failures inside everyspan, by place and kind of error. The user's call went on in each."""
 

@@ -1,0 +1,114 @@
+"""Texts that are left out of spans while the spool is nearly full, so that money still fits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.util.types import AttributeValue
+
+from everyspan.record import names
+
+LONG_TEXT = 4096
+"""Characters from which on any other text is left out, whoever wrote it."""
+
+_BODIES = frozenset(
+    {
+        names.INPUT_MESSAGES,
+        names.OUTPUT_MESSAGES,
+        names.TOOL_DEFINITIONS,
+        names.USAGE_RAW,
+        names.LANGFUSE_INPUT,
+        names.LANGFUSE_OUTPUT,
+        "gen_ai.system_instructions",
+        "langfuse.trace.input",
+        "langfuse.trace.output",
+        "input.value",
+        "output.value",
+        "traceloop.entity.input",
+        "traceloop.entity.output",
+    }
+)
+_BODY_PREFIXES = (
+    "gen_ai.prompt",
+    "gen_ai.completion",
+    "llm.input_messages.",
+    "llm.output_messages.",
+    "ai.prompt",
+    "ai.response.text",
+)
+_MONEY_PREFIXES = ("everyspan.cost.", "gen_ai.usage.")
+_INPUTS = (names.INPUT_MESSAGES, names.LANGFUSE_INPUT)
+
+
+class ShedSpan(ReadableSpan):
+    """A span without its texts: everything else is the original's, and `everyspan.shed` names what is missing.
+
+    `everyspan.shed.input_bytes` tells how long the input of a model call was, so that one that is interrupted can
+    still be estimated.
+    """
+
+    def __init__(self, span: ReadableSpan) -> None:
+        super().__init__(
+            span.name,
+            context=span.context,
+            parent=span.parent,
+            resource=span.resource,
+            attributes=without_texts(span.attributes or {}),
+            events=[event for event in span.events if not _is_heavy(event)],
+            links=span.links,
+            kind=span.kind,
+            status=span.status,
+            start_time=span.start_time,
+            end_time=span.end_time,
+            instrumentation_scope=span.instrumentation_scope,
+        )
+        self._dropped = (
+            span.dropped_attributes,
+            span.dropped_events + len(span.events) - len(self.events),
+            span.dropped_links,
+        )
+
+    @property
+    def dropped_attributes(self) -> int:
+        """What the user's SDK had dropped."""
+        return self._dropped[0]
+
+    @property
+    def dropped_events(self) -> int:
+        """The same, and the events that hold messages."""
+        return self._dropped[1]
+
+    @property
+    def dropped_links(self) -> int:
+        """What the user's SDK had dropped."""
+        return self._dropped[2]
+
+
+def without_texts(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """`attributes` without their texts, and what is missing by name."""
+    held = list(attributes.items())
+    kept = {name: value for name, value in held if not _is_text(name, value)}
+    shed = [name for name, _ in held if name not in kept]
+    if not shed:
+        return kept
+    kept[names.SHED] = tuple(shed)
+    sent = next((value for name, value in held if name in _INPUTS and isinstance(value, str)), "")
+    tools = next((value for name, value in held if name == names.TOOL_DEFINITIONS), "")
+    if sent:
+        size = len(sent.encode("utf-8", "replace"))
+        kept[names.SHED_INPUT_BYTES] = size + (len(tools) if isinstance(tools, str) else 0)
+    return kept
+
+
+def _is_text(name: str, value: AttributeValue) -> bool:
+    if name in _BODIES or name.startswith(_BODY_PREFIXES):
+        return True
+    return isinstance(value, str) and len(value) > LONG_TEXT and not name.startswith(_MONEY_PREFIXES)
+
+
+def _is_heavy(event: Event) -> bool:
+    """Whether it is a message in the conventions that write those as events, or long."""
+    return event.name.startswith("gen_ai.") or any(
+        isinstance(value, str) and len(value) > LONG_TEXT for value in (event.attributes or {}).values()
+    )
