@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from everyspan.server import running
+from everyspan.testing.sink import Sink
 
 DYING = """
 import os, signal, everyspan
@@ -58,7 +61,9 @@ def test_spool_shows_what_waits_and_for_where(spool: Path, nowhere: str) -> None
 
     head, row, total = done.stdout.splitlines()
     cells = dict(zip(re.split(r" {2,}", head), re.split(r" {2,}", row), strict=True))
-    assert (cells["DESTINATION"], cells["ALIVE"], cells["SPANS"]) == (f"{nowhere}/v1/traces", "no", "3")
+    assert (cells["DESTINATION"], cells["ALIVE"]) == (f"{nowhere}/v1/traces", "no")
+    assert [cells[name] for name in ("SEGMENTS", "PENDING", "SET ASIDE", "DROPPED")] == ["1", "3", "0", "0"]
+    assert re.fullmatch(r"\d+ s", cells["OLDEST"])
     assert total.startswith(f"3 spans wait in {spool} (")
 
 
@@ -67,8 +72,37 @@ def test_spool_changes_nothing(spool: Path) -> None:
 
     done = cli("spool", "--spool-dir", str(spool), "--json")
 
-    assert [each["spans"] for each in json.loads(done.stdout)] == [3]
+    assert [each["pending"] for each in json.loads(done.stdout)] == [3]
     assert {path: path.stat().st_mtime_ns for path in spool.rglob("*")} == before
+
+
+def test_the_oldest_span_is_as_old_as_it_is(spool: Path) -> None:
+    (each,) = json.loads(cli("spool", "--spool-dir", str(spool), "--json").stdout)
+
+    made_at_s = each["oldest_ns"] / 1e9
+    assert 0 <= each["oldest_age_s"] < 60
+    assert time.time() - 60 < made_at_s <= time.time()
+
+
+def test_prometheus_gets_a_gauge_for_each_number_of_a_destination(spool: Path, nowhere: str) -> None:
+    done = cli("spool", "--prometheus", EVERYSPAN_SPOOL_DIR=str(spool))
+
+    values = dict(re.findall(r"^everyspan_spool_(\w+\{.*\}) (\S+)$", done.stdout, re.MULTILINE))
+    labels = f'destination="{next(spool.iterdir()).name}",url="{nowhere}/v1/traces"'
+    assert values[f"pending_spans{{{labels}}}"] == "3"
+    assert values[f'writers{{{labels},alive="false"}}'] == "1"
+    assert values[f'writers{{{labels},alive="true"}}'] == "0"
+    assert values[f"set_aside_spans{{{labels}}}"] == "0"
+    assert abs(float(values[f"oldest_span_timestamp_seconds{{{labels}}}"]) - time.time()) < 60
+
+
+def test_a_spool_that_can_not_be_read_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("not a directory")
+
+    done = cli("spool", EVERYSPAN_SPOOL_DIR=str(tmp_path / "spool"))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"everyspan: the spool \S+ can not be read: [^\n]*\n", done.stderr)
 
 
 def test_an_empty_spool_is_said_to_be_empty(tmp_path: Path) -> None:
@@ -112,6 +146,34 @@ def test_spans_for_another_destination_are_left_and_named(spool: Path, nowhere: 
 
     assert (done.returncode, done.stdout) == (1, "nothing to deliver\n")
     assert done.stderr.startswith(f"3 spans wait for {nowhere}/v1/traces; ")
+
+
+def test_a_drain_that_takes_long_shows_a_bar_on_a_terminal(spool: Path) -> None:
+    command = [sys.executable, "-m", "everyspan.cli.main", "drain", "--everything"]
+    ours, terminal = pty.openpty()
+    with Sink() as sink:
+        sink.delay(1.2)
+        environ = {
+            "PATH": os.environ["PATH"],
+            "TERM": "xterm",
+            "COLUMNS": "100",
+            "EVERYSPAN_SPOOL_DIR": str(spool),
+        }
+        process = subprocess.Popen(
+            [*command, "--endpoint", sink.url],
+            stdout=subprocess.PIPE, stderr=terminal, text=True, env=environ,
+        )  # fmt: skip
+        os.close(terminal)
+
+        receipt, _ = process.communicate(timeout=30)
+
+    shown = os.read(ours, 65_536).decode()
+    os.close(ours)
+    assert (process.returncode, receipt) == (
+        0,
+        f"{sink.url}: 3 of 3 spans delivered, 0 pending, 0 set aside, 0 dropped\n",
+    )
+    assert "3 of 3 spans" in shown
 
 
 def test_the_receipt_as_json_adds_up(spool: Path, nowhere: str) -> None:

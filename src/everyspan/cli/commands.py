@@ -29,7 +29,7 @@ COMMANDS = {
     "trace": ("looking", "Show one trace as a tree, with tokens, cost and how each call ended."),
     "cost": ("looking", "Add up what calls cost, by model, day, user, ..."),
     "audit": ("looking", "Is every span here? Answered by writer and number."),
-    "spool": ("delivery", "Show what waits on this machine, and for where."),
+    "spool": ("spooled", "Show what waits on this machine, and for where."),
     "drain": ("delivery", "Deliver what dead processes left in the spool, and say what became of it."),
     "doctor": ("doctoring", "Say what would lose spans or double them here, and what to do about it."),
     "version": ("running", "Print the version."),

@@ -1,4 +1,4 @@
-"""Commands about the spool on this machine: spool, drain."""
+"""`everyspan drain`: what dead processes left behind, delivered now."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import dataclasses
 import functools
 import json
 import logging
-import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from everyspan.cli.terminal import UNKNOWN, one_line, table
-from everyspan.model.destination import Destination
+from everyspan.cli.progress import Progress
+from everyspan.cli.spooled import spool_directory
+from everyspan.cli.terminal import UNKNOWN, one_line
 from everyspan.model.receipt import Receipt
-from everyspan.settings import from_environment, spool_dir
+from everyspan.settings import Settings, from_environment
 from everyspan.spool import Waiting, waiting
 
 Command = Callable[..., Any]
@@ -24,53 +25,19 @@ Command = Callable[..., Any]
 PENDING = 1
 """Exit code: done, and spans are still waiting."""
 
-_directory = click.option(
-    "--spool-dir",
-    "directory",
-    type=click.Path(path_type=Path),
-    help="The spool. Default: EVERYSPAN_SPOOL_DIR, else the user's state directory.",
-)
-
-
-@click.command()
-@_directory
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list, one object for each writer.")
-def spool(*, directory: Path | None, as_json: bool) -> None:
-    """Show what waits on this machine, and for where. Takes no locks and changes nothing."""
-    root = directory or spool_dir()
-    found = waiting(root)
-    if as_json:
-        return click.echo(json.dumps([dataclasses.asdict(each) for each in found], indent=2))
-    if not found:
-        return click.echo(f"nothing waits in {root}")
-    head = ("DESTINATION", "WRITER", "ALIVE", "SPANS", "BYTES", "REFUSED", "DAMAGED")
-    table(head, map(_row, found), right=frozenset(head[3:]))
-    spans, written = sum(each.spans for each in found), sum(each.size_bytes for each in found)
-    return click.echo(f"{spans:,} spans wait in {root} ({written:,} bytes)")
-
-
-def _row(each: Waiting) -> tuple[str, ...]:
-    return (
-        one_line(each.url or each.destination),
-        one_line(each.writer),
-        "yes" if each.alive else "no",
-        f"{each.spans:,}",
-        f"{each.size_bytes:,}",
-        f"{each.refused:,}",
-        f"{each.damaged:,}",
-    )
-
 
 def _destined(command: Command) -> Command:
-    """Give `command` the options that say where to deliver; it gets `destinations`."""
+    """Give `command` the options that say where to deliver; it gets `settings` with those destinations."""
 
     @click.option("--endpoint", help="Deliver to this one only. Default: the destinations of the settings.")
     @click.option("--api-key", help="The key for --endpoint. Default: EVERYSPAN_API_KEY.")
     @functools.wraps(command)
     def destined(*, endpoint: str | None, api_key: str | None, **options: Any) -> Any:
-        found = from_environment(endpoint=endpoint, api_key=api_key).destinations
-        # An endpoint that was typed is the only one meant, also where the environment configures Langfuse.
-        return command(destinations=found[:1] if endpoint else found, **options)
+        settings = from_environment(endpoint=endpoint, api_key=api_key)
+        if endpoint:
+            # What was typed is the only one meant, also where the environment configures Langfuse.
+            settings = replace(settings, destinations=settings.destinations[:1])
+        return command(settings=settings, **options)
 
     return destined
 
@@ -88,11 +55,11 @@ def _destined(command: Command) -> Command:
     show_default=True,
     help="Seconds to go on trying.",
 )
-@_directory
+@spool_directory
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
 def drain(
     *,
-    destinations: tuple[Destination, ...],
+    settings: Settings,
     everything: bool,
     timeout_s: float,
     directory: Path | None,
@@ -104,19 +71,25 @@ def drain(
     """
     from everyspan.sender.drain import drain as deliver
 
-    _say_what_is_logged()
-    root = directory or spool_dir()
-    receipt = deliver(
-        root,
-        destinations,
-        timeout_s=timeout_s,
-        everything=everything,
-        on_progress=_show_progress if sys.stderr.isatty() else None,
-    )
-    sent_to = {destination.id for destination in destinations}
-    elsewhere = [
-        each for each in waiting(root) if not (each.alive or everything or each.destination in sent_to)
-    ]
+    root = directory or settings.spool_dir
+    sent_to = {destination.id for destination in settings.destinations}
+
+    def is_ours(each: Waiting) -> bool:
+        return everything or each.destination in sent_to
+
+    with Progress(
+        lambda: sum(each.spans for each in waiting(root) if is_ours(each) and not each.alive)
+    ) as progress:
+        _say_what_is_logged(progress)
+        receipt = deliver(
+            root,
+            settings.destinations,
+            timeout_s=timeout_s,
+            everything=everything,
+            allow_key_in_clear=settings.allow_key_in_clear,
+            on_progress=progress.show,
+        )
+    elsewhere = [each for each in waiting(root) if not (each.alive or is_ours(each))]
     left = sum(each.spans for each in elsewhere)
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(receipt), "pending_elsewhere": left}, indent=2))
@@ -126,22 +99,16 @@ def drain(
     return PENDING if receipt.pending or left else 0
 
 
-def _say_what_is_logged() -> None:
+def _say_what_is_logged(progress: Progress) -> None:
     """Let the sender's words, which may hold a server's, reach stderr cleaned; each problem is said once."""
 
     class Say(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            click.echo(one_line(record.getMessage(), width=400), err=True)
+            progress.say(one_line(record.getMessage(), width=400))
 
     logger = logging.getLogger("everyspan")
     logger.addHandler(Say())
     logger.propagate = False
-
-
-def _show_progress(receipt: Receipt) -> None:
-    click.echo(f"\r{receipt.delivered:,} of {receipt.recorded:,} spans delivered", nl=False, err=True)
-    if not receipt.pending:
-        click.echo(err=True)
 
 
 def _print_receipt(receipt: Receipt) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from everyspan.cli.spooled import spool_directory
 from everyspan.cli.terminal import printable
 from everyspan.doctor.examine import examine
 from everyspan.doctor.finding import Finding, Level, problem
@@ -32,12 +33,7 @@ _LEAST_WIDTH = 60
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.option("--endpoint", help="Try this destination. Default: those of the settings.")
 @click.option("--api-key", help="The key for --endpoint. Default: EVERYSPAN_API_KEY.")
-@click.option(
-    "--spool-dir",
-    "directory",
-    type=click.Path(path_type=Path),
-    help="The spool. Default: EVERYSPAN_SPOOL_DIR, else the user's state directory.",
-)
+@spool_directory
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.argument("script", nargs=-1, type=click.UNPROCESSED)
 def doctor(

@@ -90,8 +90,8 @@ def examine_packages(*, anthropic_traces: bool) -> Iterator[Finding]:
     if has_native_spans:
         yield note(
             "overlap.anthropic",
-            f"anthropic {native} makes spans of its own, unless ANTHROPIC_OPEN_TELEMETRY=false: they are what is recorded "
-            f"of a call made with it directly; inside a recorded call they are kept and marked unbilled",
+            f"anthropic {native} makes spans of its own, unless ANTHROPIC_OPEN_TELEMETRY=false: of a call made with it "
+            "directly they are what is recorded, inside a recorded call they are kept and marked unbilled",
         )
 
 
