@@ -68,12 +68,22 @@ def test_a_post_carries_the_body_the_headers_and_who_we_are(sink: Sink) -> None:
     assert "content-encoding" not in request.headers
 
 
-def test_a_long_body_travels_compressed_and_arrives_whole(sink: Sink) -> None:
-    answer = post(Poster(Destination(sink.url), proxies={}), LONG_BODY)
+def test_a_long_body_to_another_machine_travels_compressed_and_arrives_whole(sink: Sink) -> None:
+    proxies = {"http": sink.url}  # the name need not exist: the proxy gets the request
+
+    answer = post(Poster(Destination("http://collector.example/v1/traces"), proxies=proxies), LONG_BODY)
 
     assert answer.status == 200
     assert sink.requests[0].headers["content-encoding"] == "gzip"
     assert int(sink.requests[0].headers["content-length"]) < len(LONG_BODY) // 10
+    assert sink.requests[0].body == LONG_BODY
+
+
+def test_what_stays_on_this_machine_is_not_compressed(sink: Sink) -> None:
+    answer = post(Poster(Destination(sink.url), proxies={}), LONG_BODY)
+
+    assert answer.status == 200
+    assert "content-encoding" not in sink.requests[0].headers
     assert sink.requests[0].body == LONG_BODY
 
 

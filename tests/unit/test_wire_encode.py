@@ -186,6 +186,17 @@ def test_extra_attributes_stand_behind_the_spans_own() -> None:
     assert [each.key for each in only_span(payload).attributes] == ["own", "extra", STAMP]
 
 
+@settings(max_examples=50, deadline=None)
+@given(SPANS)
+def test_the_ids_are_found_in_whatever_we_encode(span: ReadableSpan) -> None:
+    context = span.get_span_context()
+    assert context is not None
+
+    found = [span_ids(encode(span).payload) for encode in (encode_span, encode_started)]
+
+    assert found == [context.trace_id.to_bytes(16, "big") + context.span_id.to_bytes(8, "big")] * 2
+
+
 def test_the_stamp_is_where_the_encoder_says() -> None:
     stamp = Stamp(WriterId("0004242-0123456789ab"), Seq(77))
 

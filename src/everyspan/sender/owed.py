@@ -213,6 +213,8 @@ class Owed:
 
 def _dropped(batch: Batch) -> int:
     """Spans that the writer told us it could not keep."""
+    if batch.spans == batch.frames:
+        return 0
     return sum(
         int(json.loads(unwrap(batch.body[frame.payload]))["spans"])
         for frame in walk(batch.body)

@@ -66,6 +66,9 @@ class Frame(NamedTuple):
         return slice(self.start + HEADER_BYTES, self.end)
 
 
+_new = tuple.__new__  # as `Frame(...)`, without a Python call for each of thousands of frames
+
+
 class Scan(NamedTuple):
     """What a run of bytes holds: whole frames, damage between them, and a tail that was cut short."""
 
@@ -148,7 +151,7 @@ def walk(body: bytes) -> Iterator[Frame]:
         end = at + HEADER_BYTES + length
         if end > size:
             raise FrameError(f"the frame at byte {at} needs {end - size} bytes more than there are")
-        yield Frame(kind, Seq(seq), at, end)
+        yield _new(Frame, (kind, seq, at, end))
         at = end
 
 
@@ -171,7 +174,7 @@ def _frame_at(data: bytes | bytearray, at: int, nonce: int) -> Frame | None:
     # The length is covered by the checksum, so a damaged length can not swallow the frames behind it.
     if checksum(memoryview(data)[at + _CRC_STARTS_AT : end]) != crc:
         return None
-    return Frame(kind, Seq(seq), at, end)
+    return _new(Frame, (kind, seq, at, end))
 
 
 def _cut_short(data: bytes | bytearray, at: int, nonce: int) -> bool:

@@ -1,0 +1,76 @@
+"""An OTLP/HTTP receiver in a process of its own that only parses and counts, so that it is never what is measured."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+import zlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
+
+
+class CountingSink:
+    """The receiver's process. `with CountingSink() as sink:` gives its `url`; `taken` asks what it has parsed."""
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self._port = int(self._process.stdout.readline())
+        self.base = f"http://127.0.0.1:{self._port}"
+        self.url = f"{self.base}/v1/traces"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+    def taken(self) -> int:
+        """Spans parsed since the last time this was asked."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+        connection.request("GET", "/")
+        spans: int = json.loads(connection.getresponse().read())
+        connection.close()
+        return spans
+
+
+def main() -> None:
+    """Serve on a free port until terminated; the port is printed first."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    spans = 0
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_POST(self) -> None:
+            nonlocal spans
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = zlib.decompress(body, 31)
+            for resource_spans in ExportTraceServiceRequest.FromString(body).resource_spans:
+                for scope_spans in resource_spans.scope_spans:
+                    spans += len(scope_spans.spans)
+            self._answer(b"", "application/x-protobuf")
+
+        def do_GET(self) -> None:
+            nonlocal spans
+            told, spans = spans, 0
+            self._answer(json.dumps(told).encode(), "application/json")
+
+        def _answer(self, body: bytes, content_type: str) -> None:
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+            self.wfile.write(head.encode() + body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    print(server.server_address[1], flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
