@@ -40,7 +40,7 @@ class Progress:
     def show(self, receipt: Receipt) -> None:
         """Move the bar, or make it appear when it has taken long enough."""
         if self._is_shown and self._bar is None and monotonic_s() - self._since_s >= _APPEARS_AFTER_S:
-            self._bar = _new_bar()
+            self._bar = _new_bar(self._total)
             self._is_shown = self._bar is not None
         if self._bar is not None:
             settled = receipt.delivered + receipt.set_aside + receipt.dropped
@@ -57,7 +57,7 @@ class Progress:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _new_bar() -> rich.progress.Progress | None:
+def _new_bar(total: int) -> rich.progress.Progress | None:
     try:
         from rich import progress
         from rich.console import Console
@@ -71,6 +71,6 @@ def _new_bar() -> rich.progress.Progress | None:
         console=Console(stderr=True),
         transient=True,
     )
-    bar.add_task("", total=None)
+    bar.add_task("", total=total)
     bar.start()
     return bar
