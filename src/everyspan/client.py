@@ -54,7 +54,9 @@ class Runtime:
         for destination in settings.destinations:
             self.registry.add(destination)
         self.processes = ProcessHooks(
-            leave=self.leave, settings=self._for_children, script=Path(__file__).with_name("spawned.py")
+            leave=self._leave_child,
+            settings=self._for_children,
+            script=Path(__file__).with_name("spawned.py"),
         )
 
     def install(self) -> None:
@@ -118,6 +120,14 @@ class Runtime:
                     self.settings.spool_dir,
                     part.problem or "there was no time left",
                 )
+
+    def _leave_child(self) -> None:
+        """What `multiprocessing` calls when a process's work is done; in a child it waits for threads only then."""
+        working = [thread for thread in threading.enumerate() if not thread.daemon and thread.is_alive()]
+        if len(working) > 1:
+            self.flush(self.settings.exit_timeout_s)  # the others go on recording into the same log
+        else:
+            self.leave()
 
     def at_exit(self) -> None:
         """What `atexit` calls: `multiprocessing` calls `leave` itself, after it has joined the children."""
@@ -229,7 +239,7 @@ async def aflush(timeout_s: float = 30.0) -> Receipt:
 def stats() -> dict[str, Any]:
     """Numbers about this process, at any time, as plain JSON-able values.
 
-    `calls`: opened, open, ended by how, absorbed, unsampled, parents_spans. `faults`: our own failures by place.
+    `calls`: opened, open, ended by how, absorbed, unsampled, disowned. `faults`: our own failures by place.
     `delivery`: for each destination the counts of a receipt and its last problem. `sender`: failures of the sending
     thread.
     """
@@ -253,7 +263,8 @@ def stats() -> dict[str, Any]:
             "ended": dict(TALLY.ended),
             "absorbed": TALLY.absorbed,
             "unsampled": TALLY.unsampled,
-            "parents_spans": TALLY.parents_spans,
+            "shed": TALLY.shed,
+            "disowned": TALLY.disowned,
         },
         "faults": dict(TALLY.faults),
         "delivery": delivery,

@@ -13,13 +13,15 @@ from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
 
 from everyspan.model.destination import Destination, Dialect
+from everyspan.model.ids import WRITER_ID_LENGTH, WriterId
 from everyspan.record import names
 from everyspan.record.shed import ShedSpan
 from everyspan.record.tally import TALLY
-from everyspan.spool.log import Log
+from everyspan.spool.log import Kept, Log
 from everyspan.wire.encode import encode_span, encode_started
 from everyspan.wire.frame import Kind
 from everyspan.wire.part import encode_part
+from everyspan.wire.stamp import PLACEHOLDER
 
 _OPEN_SPANS = 10_000
 """Most open spans remembered: those that never end must not pile up."""
@@ -69,24 +71,12 @@ class Registry:
         """What the receivers understand: decides which attributes a call writes."""
         self.masked: frozenset[str] = frozenset()
         """Ids of destinations before whose log a filter or mask of the user's stands, which sees whole spans only."""
-        self._open: OrderedDict[int, None] = OrderedDict()
-        """Ids of the spans that began in this process and have not ended."""
-        self._disowned: frozenset[int] = frozenset()
-        """Ids of the spans whose end is not ours to record any more."""
+        self._begun: OrderedDict[tuple[int, int], WriterId] = OrderedDict()
+        """Log and id of each span that has begun and not ended → who wrote its START frame."""
 
     def forked(self) -> None:
-        """In a forked child: spans that are open belong to the parent, which records how they end."""
-        self._lock = threading.Lock()  # somebody may have held it, and is not here to give it back
-        self.disown_open_spans()
-
-    def disown_open_spans(self) -> None:
-        """Count the ends of the spans that are open now, and do not record them.
-
-        Before the logs are closed at the end of the process: a closed log tells of each span that it saw begin and
-        not end as interrupted, and an end that came after that, in the log's next writer, would make it two.
-        """
-        self._disowned |= frozenset(self._open)
-        self._open.clear()
+        """In a forked child: another thread may have held the lock, and is not here to give it back."""
+        self._lock = threading.Lock()
 
     def add(self, destination: Destination) -> Outlet:
         """The outlet of a destination; made when its id is new."""
@@ -102,11 +92,13 @@ class Registry:
     def write_start(self, outlet: Outlet, span: ReadableSpan) -> None:
         """Put a span that has just begun on disk, so that the death of the process cannot hide it. Never raises."""
         try:
-            self._open[_id_of(span)] = None
-            if len(self._open) > _OPEN_SPANS:
-                self._open.popitem(last=False)
             encoded = encode_started(ShedSpan(span) if outlet.log.crowded else span)
-            outlet.log.append(Kind.START, encoded.payload, stamp_at=encoded.stamp_at)
+            kept = outlet.log.append(Kind.START, encoded.payload, stamp_at=encoded.stamp_at)
+            writer = bytes(encoded.payload[encoded.stamp_at : encoded.stamp_at + WRITER_ID_LENGTH])
+            if kept is not Kept.DROPPED and not PLACEHOLDER.startswith(writer):
+                self._begun[_key(outlet, span)] = WriterId(writer.decode())
+            if len(self._begun) > _OPEN_SPANS:
+                self._begun.popitem(last=False)
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("record the start of a span", error)
 
@@ -132,23 +124,22 @@ class Registry:
     ) -> None:
         """Put a span that has ended on disk and wake the sender. Never raises.
 
-        The end of a span that was disowned is only counted: a `with` block that a forked child leaves, too, ends
-        its parent's span.
+        Only the writer that has its START can tell the end of a span. It is another one in a forked child that leaves
+        its parent's `with` block, and after the logs were closed at the end of the process; such ends are counted.
         """
         try:
-            if _id_of(span) in self._disowned:
-                TALLY.disowned += 1
-                return
-            self._open.pop(_id_of(span), None)
             if outlet.log.crowded:
                 span = ShedSpan(span)
                 TALLY.shed += names.SHED in (span.attributes or {})
             encoded = encode_span(span, extra=extra)
-            outlet.log.append(Kind.SPAN, encoded.payload, stamp_at=encoded.stamp_at)
+            begun_by = self._begun.pop(_key(outlet, span), None)
+            kept = outlet.log.append(Kind.SPAN, encoded.payload, stamp_at=encoded.stamp_at, only_by=begun_by)
+            if kept is Kept.DISOWNED:
+                TALLY.disowned += 1
             self._wake()
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("record a span", error)
 
 
-def _id_of(span: ReadableSpan) -> int:
-    return span.context.span_id if span.context is not None else 0
+def _key(outlet: Outlet, span: ReadableSpan) -> tuple[int, int]:
+    return id(outlet.log), span.context.span_id if span.context is not None else 0

@@ -37,6 +37,7 @@ class Kept(Enum):
     DISK = "in a segment"
     MEMORY = "in memory; it goes to disk as soon as the disk takes it"
     DROPPED = "nowhere; its number and the reason will be told to the destination"
+    DISOWNED = "nowhere, and without a number: the writer that may tell of it is another one"
 
 
 class _CapReachedError(OSError):

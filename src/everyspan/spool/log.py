@@ -11,6 +11,7 @@ from pathlib import Path
 
 from everyspan.clock import monotonic_s
 from everyspan.errors import SpoolError
+from everyspan.model.ids import WriterId
 from everyspan.settings import Drop, Fsync
 from everyspan.spool import forks
 from everyspan.spool.backlog import Backlog
@@ -74,7 +75,14 @@ class Log:
         self._begin()
         forks.register(self)
 
-    def append(self, kind: Kind, payload: bytes | bytearray, *, stamp_at: int | None = None) -> Kept:
+    def append(
+        self,
+        kind: Kind,
+        payload: bytes | bytearray,
+        *,
+        stamp_at: int | None = None,
+        only_by: WriterId | None = None,
+    ) -> Kept:
         """Keep one START, SPAN, PART or BATCH frame. Raises nothing but what a signal handler raises meanwhile.
 
         With `Drop.BLOCK` it may wait for room, though not in the thread that reads the backlog, because only that
@@ -82,6 +90,8 @@ class Log:
 
         Args:
             stamp_at: where in `payload` the stamp's 37 bytes go; they are written in place when it is a bytearray.
+            only_by: keep it only while this writer, the one of its START frame, is still writing. Any other one's
+                SPAN would be a second span: a closed writer's START without an end is told as *interrupted*.
 
         Returns:
             DISK after the fdatasync, for Fsync.ALWAYS; MEMORY when that failed.
@@ -89,6 +99,9 @@ class Log:
         if self._when_full.drop is Drop.BLOCK and kind is not Kind.PART:
             self._wait_for_room(len(payload))
         with self._lock:
+            writer = self._keeper.writer
+            if only_by is not None and (writer is None or writer.closed or writer.id != only_by):
+                return Kept.DISOWNED
             if self._busy:
                 self._reentered.append((kind, bytes(payload), stamp_at))
                 return Kept.MEMORY

@@ -1,0 +1,223 @@
+"""However a process ends: what it recorded arrives once, under its parent, and no number is missing."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.processes import Program, deliver_the_rest, missing_numbers, parents, python
+
+from everyspan.testing.sink import Sink
+
+SPANS = 20
+
+# `end` is put in; everything before it has happened when it is reached.
+WORK = f"""
+import os, signal, sys, threading, time
+import everyspan
+everyspan.init()
+with everyspan.span("work"):
+    for number in range({SPANS}):
+        with everyspan.span(f"step {{number}}"):
+            pass
+"""
+TREE = {"work": "", **{f"step {number}": "work" for number in range(SPANS)}}
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    with Sink(speaks_everyspan=True) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        ("pass", 0),
+        ("sys.exit(3)", 3),
+        ("1 / 0", 1),
+        ("signal.raise_signal(signal.SIGINT)", -signal.SIGINT),
+        ("os.kill(os.getpid(), signal.SIGTERM); time.sleep(30)", -signal.SIGTERM),
+    ],
+)
+def test_a_process_that_can_act_at_its_end_leaves_nothing_behind(
+    sink: Sink, tmp_path: Path, end: str, status: int
+) -> None:
+    with Program(python(WORK + end), spool=tmp_path, sink=sink) as program:
+        assert program.end() == status
+
+    assert parents(sink) == TREE
+    assert len(sink.spans) == len(TREE)
+    assert missing_numbers(sink) == {}
+    assert list(tmp_path.rglob("*.seg")) == []
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [("os._exit(4)", 4), ("os.kill(os.getpid(), signal.SIGKILL); time.sleep(30)", -signal.SIGKILL)],
+)
+def test_what_a_process_without_an_end_recorded_comes_with_the_next(
+    sink: Sink, tmp_path: Path, end: str, status: int
+) -> None:
+    with Program(python(WORK + end), spool=tmp_path, sink=sink) as program:
+        assert program.end() == status
+
+    deliver_the_rest(sink, tmp_path)
+
+    assert parents(sink) == TREE
+    assert missing_numbers(sink) == {}
+
+
+def test_sigterm_is_put_off_for_two_seconds_and_no_longer_when_nobody_answers(
+    sink: Sink, tmp_path: Path
+) -> None:
+    sink.hang()
+    with Program(python(WORK + "print('ready')\ntime.sleep(30)"), spool=tmp_path, sink=sink) as program:
+        program.wait_for("ready")
+        sink.wait_for_requests(1)
+
+        assert program.end(signal.SIGTERM, within_s=5) == -signal.SIGTERM
+
+    sink.close()
+    sink.open()
+    deliver_the_rest(sink, tmp_path)
+    assert parents(sink) == TREE
+
+
+def test_a_second_sigterm_ends_the_process_at_once(sink: Sink, tmp_path: Path) -> None:
+    # The thread that delivers says so from inside, so that the second signal meets the first one's handler.
+    code = """
+from everyspan.sender.ship import Sender
+close = Sender.close
+Sender.close = lambda *arguments: (print('delivering'), close(*arguments))[1]
+print('ready')
+time.sleep(30)
+"""
+    sink.hang()
+    environment = {"EVERYSPAN_EXIT_TIMEOUT": "60"}
+    with Program(python(WORK + code), spool=tmp_path, sink=sink, environment=environment) as program:
+        program.wait_for("ready")
+        program.process.send_signal(signal.SIGTERM)
+        program.wait_for("delivering")
+
+        assert program.end(signal.SIGTERM, within_s=1.5) == -signal.SIGTERM
+
+
+def test_sigterm_ends_a_process_whose_threads_go_on_recording(sink: Sink, tmp_path: Path) -> None:
+    code = """
+def record(thread):
+    for number in range(1_000_000):
+        with everyspan.span(f"thread {thread} span {number}"):
+            pass
+for thread in range(3):
+    threading.Thread(target=record, args=(thread,)).start()
+time.sleep(0.2)  # let them be in the middle of it
+print('ready')
+"""
+    with Program(python(WORK + code), spool=tmp_path, sink=sink) as program:
+        program.wait_for("ready")
+        assert program.end(signal.SIGTERM, within_s=5) == -signal.SIGTERM
+
+    deliver_the_rest(sink, tmp_path)
+
+    tree = parents(sink)
+    assert TREE.items() <= tree.items()
+    assert len(tree) > len(TREE)
+    assert missing_numbers(sink) == {}
+
+
+def test_the_programs_own_handler_decides_and_sees_what_it_would_see_without_us(
+    sink: Sink, tmp_path: Path
+) -> None:
+    code = """
+print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(7))
+print(before is signal.SIG_DFL)
+print('ready')
+time.sleep(30)
+"""
+    with Program(python(WORK + code), spool=tmp_path, sink=sink) as program:
+        program.wait_for("True")
+        program.wait_for("True")
+        program.wait_for("ready")
+        assert program.end(signal.SIGTERM) == 7
+
+    assert parents(sink) == TREE
+
+
+def test_a_default_action_that_is_put_back_delivers_again(sink: Sink, tmp_path: Path) -> None:
+    code = """
+mine = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, mine)
+print('ready')
+time.sleep(30)
+"""
+    with Program(python(WORK + code), spool=tmp_path, sink=sink) as program:
+        program.wait_for("ready")
+        assert program.end(signal.SIGTERM) == -signal.SIGTERM
+
+    assert parents(sink) == TREE
+
+
+def test_no_time_to_deliver_means_no_handler(sink: Sink, tmp_path: Path) -> None:
+    sink.hang()
+    environment = {"EVERYSPAN_EXIT_TIMEOUT": "0"}
+    code = WORK + "print('ready')\ntime.sleep(30)"
+    with Program(python(code), spool=tmp_path, sink=sink, environment=environment) as program:
+        program.wait_for("ready")
+        sink.wait_for_requests(1)
+
+        assert program.end(signal.SIGTERM, within_s=1.5) == -signal.SIGTERM
+
+    deliver_the_rest(sink, tmp_path)
+    assert parents(sink) == TREE
+
+
+def test_spans_that_end_in_daemon_threads_while_the_interpreter_ends_are_kept(
+    sink: Sink, tmp_path: Path
+) -> None:
+    code = """
+def record():
+    number = 0
+    while True:
+        with everyspan.span(f"daemon span {number}"):
+            pass
+        os.write(1, f"{number}\\n".encode())
+        number += 1
+threading.Thread(target=record, daemon=True).start()
+time.sleep(0.2)  # let it be in the middle of it
+"""
+    with Program(python(WORK + code), spool=tmp_path, sink=sink) as program:
+        assert program.end() == 0
+
+    deliver_the_rest(sink, tmp_path)
+
+    acknowledged = {f"daemon span {number}" for number in program.said.split()}
+    assert acknowledged
+    assert acknowledged <= parents(sink).keys()
+    assert missing_numbers(sink) == {}
+
+
+def test_a_process_that_was_frozen_goes_on_delivering(sink: Sink, tmp_path: Path) -> None:
+    code = """
+everyspan.flush()
+print('ready')
+sys.stdin.readline()
+with everyspan.span("after"):
+    pass
+"""
+    sink.hang()
+    with Program(python(WORK + "print('ready')\ntime.sleep(1)"), spool=tmp_path, sink=sink) as program:
+        program.wait_for("ready")
+        sink.wait_for_requests(1)
+        program.freeze()
+        sink.close()  # its connection is cut while it can not notice
+        sink.open()
+        program.thaw()
+
+        assert program.end() == 0
+
+    assert parents(sink) == TREE
+    assert missing_numbers(sink) == {}
