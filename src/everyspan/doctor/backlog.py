@@ -38,17 +38,17 @@ def _for_one(found: list[Waiting], *, is_known: bool) -> Iterator[Finding]:
     alive = sum(each.spans for each in found if each.alive)
     dead = sum(each.spans for each in found if not each.alive)
     if alive:
-        yield note("waiting.alive", f"{many(alive, 'span')} of running processes wait for {url}")
+        yield note("waiting.alive", f"for {url}: {many(alive, 'span')} of running processes, on the way")
     if dead and is_known:
         yield note(
             "waiting.dead",
-            f"{many(dead, 'span')} of ended processes wait for {url}: the next everyspan process delivers them",
-            "`everyspan drain` delivers them now",
+            f"for {url}: {many(dead, 'span')} of ended processes, delivered by the next everyspan process",
+            "`everyspan drain` delivers now",
         )
     elif dead:
         yield warning(
             "waiting.nobody",
-            f"{many(dead, 'span')} of ended processes wait for {url}, which these settings do not name",
+            f"for {url}, which these settings do not name: {many(dead, 'span')} of ended processes",
             "run `everyspan drain` with the settings they were made with, or send them elsewhere with --endpoint "
             "and --everything",
         )
@@ -76,13 +76,13 @@ def _lost(found: list[Waiting], url: str) -> Iterator[Finding]:
     if refused:
         yield problem(
             "waiting.refused",
-            f"{many(refused, 'span')} that {url} called malformed {'is' if refused == 1 else 'are'} kept aside",
+            f"kept aside, because {url} called it malformed: {many(refused, 'span')}",
             f"its words stand beside them, in `refused` below {where.destination}/{where.writer}",
         )
     if dropped:
         yield problem(
             "waiting.dropped",
-            f"{many(dropped, 'span')} for {url} could not be kept; it is told which as soon as it answers",
+            f"could not be kept for {url}, which is told as soon as it answers: {many(dropped, 'span')}",
             "give the spool more room, or let it be delivered",
         )
     if damaged:

@@ -9,7 +9,7 @@ from types import FunctionType
 from typing import Any
 
 from everyspan import client
-from everyspan.doctor.finding import Finding, note, ok, problem, warning
+from everyspan.doctor.finding import Finding, many, note, ok, problem, warning
 from everyspan.doctor.providers import examine_providers
 from everyspan.instrument import patch
 from everyspan.settings import Settings
@@ -81,7 +81,9 @@ def _below(kind: type[Any]) -> Iterator[type[Any]]:
 
 def _numbers(stats: Mapping[str, Any]) -> Iterator[Finding]:
     calls = stats["calls"]
-    yield note("calls.seen", f"{calls['opened']:,} calls to models, {calls['open']:,} of them still open")
+    yield note(
+        "calls.seen", f"{many(calls['opened'], 'call')} to models, {calls['open']:,} of them still open"
+    )
     if calls["unsampled"]:
         yield problem(
             "calls.unsampled",
@@ -99,7 +101,7 @@ def _numbers(stats: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _delivery(part: Mapping[str, Any]) -> Iterator[Finding]:
-    counts = f"{part['delivered']:,} of {part['recorded']:,} spans delivered to {part['destination']}"
+    counts = f"{part['delivered']:,} of {many(part['recorded'], 'span')} delivered to {part['destination']}"
     because = f" ({part['problem']})" if part["problem"] else ""
     if part["dropped"] or part["set_aside"]:
         lost = f"{part['set_aside']:,} set aside, {part['dropped']:,} dropped"
