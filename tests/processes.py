@@ -110,5 +110,7 @@ def missing_numbers(sink: Sink) -> dict[str, list[int]]:
             numbers[writer] |= {
                 frame.seq for frame in walk(request.body) if frame.kind in (Kind.START, Kind.SPAN)
             }
-    missing = {writer: sorted(set(range(1, max(seen) + 1)) - seen) for writer, seen in numbers.items() if seen}
+    missing = {
+        writer: sorted(set(range(1, max(seen) + 1)) - seen) for writer, seen in numbers.items() if seen
+    }
     return {writer: gaps for writer, gaps in missing.items() if gaps}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import encodings.ascii
+import encodings.idna
 import logging
 import os
 import pickle
@@ -38,6 +40,10 @@ from everyspan.version import __version__
 __all__ = ["aflush", "context", "flush", "init", "observe", "shutdown", "span", "stats"]
 
 _log = logging.getLogger("everyspan")
+
+# Python imports a codec when it is first used. A child that is forked while another thread is at it can never use that
+# codec (CPython 3.11: "LookupError: unknown encoding: idna", from `getaddrinfo`): have them before there is a thread.
+_CODECS = (encodings.ascii, encodings.idna)
 
 _SIGTERM_TIMEOUT_S = 2.0
 """Most that SIGTERM is put off, however long the exit timeout: who sends it does not wait for ever."""
