@@ -15,7 +15,7 @@ from everyspan.model.ids import WriterId
 from everyspan.spool.backlog import Backlog, Batch, Position
 from everyspan.spool.cursor import ACKED, load_cursor, save_cursor
 from everyspan.spool.inventory import Entry, Inventory, take_inventory
-from everyspan.spool.lease import LOCK, UNDER_CONSTRUCTION, Lease, take_lease
+from everyspan.spool.lease import CLAIM, LOCK, UNDER_CONSTRUCTION, Lease, take_lease
 from everyspan.spool.notes import FORMAT_VERSION, header_of
 from everyspan.spool.quarantine import keep_refused, tidy
 from everyspan.spool.segment import read_bytes, segments_in
@@ -80,6 +80,7 @@ class AdoptedBacklog:
         Raises:
             OSError: a segment can not be read.
         """
+        self._lease.keep_alive()
         entries = self._inventory.entries
         if self._next >= len(entries):
             return None
@@ -136,6 +137,7 @@ class AdoptedBacklog:
         if emptied:
             # Under the lock: whoever opened the lock file meanwhile finds that it is not there any more.
             (self._directory / LOCK).unlink(missing_ok=True)
+            (self._directory / CLAIM).unlink(missing_ok=True)
             os.rmdir(self._directory)
         self.release()
         return emptied

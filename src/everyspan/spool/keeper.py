@@ -72,6 +72,8 @@ class Keeper:
         self._retry_at_s = 0.0
         self._refusal = DISK
         self._is_full = False
+        self._told_in: list[tuple[int, DropNote]] = []
+        """Which segments the DROP frames stand in; those of segments that were delivered leave at the next one."""
         self._noticed: set[str] = set()
         self._finishing = False
 
@@ -262,6 +264,7 @@ class Keeper:
             return False
         if gone is None:
             return False
+        self._retell(writer.oldest)
         self.tally.on_disk -= gone.spans
         self.tally.drop(GAVE_WAY, gone.first, gone.last, spans=gone.spans)
         self._notice("oldest", f"{self._full(writer)}; the oldest spans give way, counted and told")
@@ -299,6 +302,17 @@ class Keeper:
     def _tell(self, writer: Writer, drop: DropNote) -> None:
         writer.put(Kind.DROP, 0, self._told_by(drop))
         self.tally.told(drop)
+        segment = writer.segment
+        if segment is not None:
+            self._told_in = [(number, each) for number, each in self._told_in if number >= writer.oldest]
+            self._told_in.append((segment.number, drop))
+
+    def _retell(self, before: int) -> None:
+        """Tell again what DROP frames said that stood in segments before this one, and were deleted with them."""
+        for number, drop in self._told_in:
+            if number < before:
+                self.tally.retell(drop)
+        self._told_in = [(number, drop) for number, drop in self._told_in if number >= before]
 
     def _told_by(self, drop: DropNote) -> bytes:
         assert self.writer is not None
@@ -343,3 +357,4 @@ class Keeper:
             self.tally.on_disk -= spans
             self.tally.drop(DELETED, writer.settled_seq + 1, writer.disk_seq, spans=spans)
         writer.start_over()
+        self._retell(writer.first_number)

@@ -44,6 +44,7 @@ class LivingBacklog:
         if self._writer.foreign:
             return None
         self.reader = threading.get_ident()
+        self._writer.keep_alive()
         self._settle()
         with self._lock:
             extents = self._writer.extents()

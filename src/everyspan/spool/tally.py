@@ -97,6 +97,17 @@ class Tally:
         if rest:
             self._untold[note.reason] = DropNote(note.reason, rest, current.spans - note.spans)
 
+    def retell(self, note: DropNote) -> None:
+        """The DROP frame that named `note` is gone, undelivered: it is counted already, and to be told again."""
+        current = self._untold.get(note.reason) or DropNote(note.reason, [], 0)
+        ranges: list[list[int]] = []
+        for first, last in sorted([*note.ranges, *current.ranges]):
+            if ranges and ranges[-1][1] >= first - 1:
+                ranges[-1][1] = max(last, ranges[-1][1])
+            else:
+                ranges.append([first, last])
+        self._untold[note.reason] = DropNote(note.reason, ranges, note.spans + current.spans)
+
     def forget_untold(self) -> None:
         """The writer ended without a disk to tell it to."""
         self._untold.clear()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from everyspan.clock import monotonic_s, now_ns
 from everyspan.model.ids import Seq, new_writer_id
-from everyspan.spool.lease import Lease, new_lease, take_lease
+from everyspan.spool.lease import Lease, boot_id, new_lease, take_lease
 from everyspan.spool.notes import FORMAT_VERSION, note
 from everyspan.spool.segment import Extent, Segment
 from everyspan.spool.steady_write import SteadyWrite
@@ -96,6 +96,11 @@ class Writer:
     def segment(self) -> Segment | None:
         """The segment that is being written."""
         return self._segment
+
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest segment that is left."""
+        return self.sealed[0].number if self.sealed else self._number
 
     def extents(self) -> list[Extent]:
         """Every segment, oldest first, with what can be read of it."""
@@ -224,6 +229,12 @@ class Writer:
         if self._segment is not None:
             self._segment.spoiled = True
 
+    def keep_alive(self) -> None:
+        """Show that this process is here, where a lock can not."""
+        lease = self._lease
+        if lease is not None:
+            lease.keep_alive()
+
     def _wrote(self, segment: Segment, size_bytes: int, *, spans: int) -> None:
         content = self._contents[segment.number]
         content.size_bytes += size_bytes
@@ -296,16 +307,9 @@ class Writer:
             "writer": self.id,
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "boot": _boot_id(),
+            "boot": boot_id(),
             "library": __version__,
             **self._about,
             "started_ns": self._started_ns,
         }
         return note(Kind.HEADER, about)
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        return ""
