@@ -8,18 +8,22 @@ the code reads like blocking code, and nothing blocks but the name look-up (`get
 from __future__ import annotations
 
 import errno
-import http.client
 import io
 import os
 import re
 import select
 import socket
-import ssl
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from everyspan.sender.outcome import Answer
+
+if TYPE_CHECKING:
+    import ssl
+
+# `http.client` and `ssl` are imported where they are first needed, in the sender's thread: together they take a
+# quarter of the time of `import everyspan`, and programs that are short-lived feel it.
 
 _LONGEST_ANSWER_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 16
@@ -43,6 +47,10 @@ class Wait(NamedTuple):
     events: int
     within_s: float
     doing: str
+
+
+class NotHttpError(Exception):
+    """The answer is not HTTP."""
 
 
 class ClosedEarlyError(ConnectionResetError):
@@ -98,7 +106,7 @@ def request(sock: socket.socket, parts: Iterable[bytes], *, within_s: float) -> 
     Raises:
         ClosedEarlyError: the connection ended before the answer began.
         OSError: it broke in the middle.
-        http.client.HTTPException: the answer is not HTTP.
+        NotHttpError: the answer is not HTTP.
     """
     for part in parts:
         view = memoryview(part)
@@ -118,10 +126,8 @@ def is_alive(sock: socket.socket) -> bool:
     """False when the peer has closed a kept-alive connection, or sent bytes that nobody asked for."""
     try:
         sock.recv(1)
-    except (BlockingIOError, ssl.SSLWantReadError):
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return _wanted(error, select.POLLIN) is not None
     return False
 
 
@@ -144,7 +150,7 @@ def _answer(
         if not chunk:
             raise ConnectionResetError("the connection was closed in the middle of the answer")
         if len(data) > _LONGEST_ANSWER_BYTES:
-            raise http.client.HTTPException(f"the answer is longer than {_LONGEST_ANSWER_BYTES} bytes")
+            raise NotHttpError(f"the answer is longer than {_LONGEST_ANSWER_BYTES} bytes")
 
 
 class _Received:
@@ -159,6 +165,8 @@ class _Received:
 
 def _parsed(data: bytearray, *, ended: bool) -> Answer | None:
     """The answer in `data`; None while it is not all there. Answers are short: parsing again is cheap."""
+    import http.client
+
     start = 0
     while _INTERIM.match(data, start):  # `100 Continue` and `103 Early Hints` come before the answer itself
         end_of_head = data.find(b"\r\n\r\n", start)
@@ -175,6 +183,8 @@ def _parsed(data: bytearray, *, ended: bool) -> Answer | None:
         body = response.read()
     except (http.client.IncompleteRead, http.client.RemoteDisconnected):
         return None
+    except http.client.HTTPException as error:
+        raise NotHttpError(repr(error)) from error
     headers = {name.lower(): value for name, value in response.getheaders()}
     if response.will_close:
         headers["connection"] = "close"
@@ -188,10 +198,16 @@ def _patiently(
     while True:
         try:
             return call()
-        except BlockingIOError:
-            wanted = events
-        except ssl.SSLWantReadError:
-            wanted = select.POLLIN
-        except ssl.SSLWantWriteError:
-            wanted = select.POLLOUT
+        except OSError as error:
+            wanted = _wanted(error, events)
+            if wanted is None:
+                raise
         yield Wait(sock, wanted, within_s, doing)
+
+
+def _wanted(error: OSError, events: int) -> int | None:
+    """What a socket that does not block waits for; None when `error` is something worse."""
+    if isinstance(error, BlockingIOError):
+        return events
+    # By name, so that a connection without TLS needs no `ssl`.
+    return {"SSLWantReadError": select.POLLIN, "SSLWantWriteError": select.POLLOUT}.get(type(error).__name__)

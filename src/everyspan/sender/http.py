@@ -7,17 +7,19 @@ import ipaddress
 import re
 import select
 import socket
-import ssl
 import zlib
 from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from everyspan.errors import SettingsError
 from everyspan.model.destination import Destination
 from everyspan.sender.exchange import ClosedEarlyError, Wait, connect, is_alive, request, start_tls
 from everyspan.sender.outcome import Answer
 from everyspan.version import __version__
+
+if TYPE_CHECKING:
+    import ssl
 
 CONNECT_WITHIN_S = 5.0
 _COMPRESS_FROM_BYTES = 1024
@@ -48,7 +50,7 @@ class Poster:
         self._host = self._url.hostname or ""
         self._headers = destination.headers
         self._allow_key_in_clear = allow_key_in_clear
-        self._proxies = getproxies() if proxies is None else proxies
+        self._proxies = proxies
         self._tls: ssl.SSLContext | None = None
         self._sock: socket.socket | None = None
 
@@ -62,7 +64,7 @@ class Poster:
 
         Raises:
             SettingsError: this must not or can not be sent at all; nothing was.
-            OSError, http.client.HTTPException: there was no answer.
+            OSError, NotHttpError: there was no answer.
         """
         self._check_key()
         # What does not leave the machine is not worth compressing: that takes longer than all the rest of sending.
@@ -147,6 +149,8 @@ class Poster:
         if not secure:
             return sock
         if self._tls is None:
+            import ssl  # not before it is needed: see exchange.py
+
             self._tls = ssl.create_default_context()
         return (yield from start_tls(sock, self._tls, self._host, within_s=CONNECT_WITHIN_S))
 
@@ -161,8 +165,14 @@ class Poster:
             raise
 
     def _proxy(self) -> SplitResult | None:
+        if is_loopback(self._host):
+            return None
+        from urllib.request import getproxies, proxy_bypass  # 4 ms that few programs need
+
+        if self._proxies is None:
+            self._proxies = getproxies()
         url = self._proxies.get(self._url.scheme) or self._proxies.get("all")
-        if not url or is_loopback(self._host) or proxy_bypass(self._host):
+        if not url or proxy_bypass(self._host):
             return None
         return urlsplit(url if "://" in url else f"http://{url}")
 

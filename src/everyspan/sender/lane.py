@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import math
 from collections import Counter
 from collections.abc import Callable, Generator
@@ -11,7 +10,7 @@ from typing import NamedTuple
 from everyspan.clock import monotonic_s
 from everyspan.errors import SettingsError
 from everyspan.model.receipt import Receipt
-from everyspan.sender.exchange import Wait
+from everyspan.sender.exchange import NotHttpError, Wait
 from everyspan.sender.http import Poster
 from everyspan.sender.outcome import Answer, Outcome, Verdict, judge, judge_failure
 from everyspan.sender.owed import BATCH_BYTES, Owed
@@ -229,7 +228,7 @@ class Lane:
             verdict = judge(answer)
         except SettingsError as problem:
             answer, verdict = None, Verdict(Outcome.TRY_LATER, str(problem), "settings")
-        except (OSError, http.client.HTTPException) as problem:
+        except (OSError, NotHttpError) as problem:
             answer, verdict = None, judge_failure(problem)
         self._flight = self._wait = None
         self._settle(verdict, answer)

@@ -88,7 +88,7 @@ def judge_failure(error: Exception) -> Verdict:
         return Verdict(Outcome.TRY_LATER, "connection refused: nothing listens there", UNREACHABLE)
     if isinstance(error, TimeoutError):
         return Verdict(Outcome.TRY_LATER, str(error) or "timed out", "timeout")
-    words = error.strerror or str(error) if isinstance(error, OSError) else f"not HTTP: {error!r}"
+    words = error.strerror or str(error) if isinstance(error, OSError) else f"not HTTP: {error}"
     return Verdict(Outcome.TRY_LATER, words[:_WORDS_LENGTH] or repr(error), type(error).__name__)
 
 
