@@ -12,10 +12,18 @@ from typing import Self
 
 
 class CountingSink:
-    """The receiver's process. `with CountingSink() as sink:` gives its `url`; `taken` asks what it has parsed."""
+    """The receiver's process. `with CountingSink() as sink:` gives its `url`; `taken` asks what it has parsed.
+
+    Args:
+        port: 0 for a free one.
+    """
+
+    def __init__(self, *, port: int = 0) -> None:
+        self._port = port
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, __file__, str(self._port)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self._port = int(self._process.stdout.readline())
         self.base = f"http://127.0.0.1:{self._port}"
@@ -36,7 +44,7 @@ class CountingSink:
 
 
 def main() -> None:
-    """Serve on a free port until terminated; the port is printed first."""
+    """Serve until terminated, on the port that the first argument names; it is printed first."""
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     spans = 0
@@ -67,7 +75,7 @@ def main() -> None:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
     print(server.server_address[1], flush=True)
     server.serve_forever()
 
