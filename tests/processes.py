@@ -35,11 +35,13 @@ class Program:
         spool: Path,
         sink: Sink,
         environment: Mapping[str, str] | None = None,
+        stdin: int | None = subprocess.DEVNULL,
     ) -> None:
         told = {"EVERYSPAN_ENDPOINT": sink.url, "PYTHONUNBUFFERED": "1", **(environment or {})}
         self.process = subprocess.Popen(
             [str(word) for word in command],
             env={**clean_environment(spool), **told},
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from everyspan.client import aflush, context, flush, init, observe, shutdown, span, stats
 from everyspan.errors import EveryspanError
+from everyspan.invocation import aws_lambda
 from everyspan.model.receipt import Receipt
 from everyspan.model.usage import Usage
 from everyspan.version import __version__
@@ -26,6 +27,7 @@ __all__ = [
     "Usage",
     "__version__",
     "aflush",
+    "aws_lambda",
     "context",
     "flush",
     "init",
