@@ -117,16 +117,37 @@ def test_a_program_is_run_and_seen_from_inside(doctor: Doctor, collector: Sink) 
     assert [span.name for span in collector.spans] == ["step"]
 
 
+CALL = """
+litellm.completion(
+    "openai/gpt-4o-mini", messages=[{{"role": "user", "content": "hello"}}], api_base={url!r}, api_key="k"
+)
+"""
+
+
 def test_litellm_is_seen_to_be_instrumented_and_its_call_counted(doctor: Doctor) -> None:
     with FakeProvider() as provider:
-        found = doctor.look_at(
-            "import litellm\n"
-            f"litellm.completion('openai/gpt-4o-mini', messages=[], api_base={provider.openai_url!r}, api_key='k')\n"
-        )
+        found = doctor.look_at("import litellm\n" + CALL.format(url=provider.openai_url))
 
     assert found.codes("problem") == set()
     assert found.says("calls.seen").startswith("1 call to models")
     assert "instrumented.litellm" in found.codes("ok")
+
+
+def test_a_wrapper_that_hides_litellms_function_is_named_and_no_problem(doctor: Doctor) -> None:
+    hiding = "import litellm\nreal = litellm.completion\nlitellm.completion = lambda *a, **k: real(*a, **k)\n"
+    with FakeProvider() as provider:
+        found = doctor.look_at(hiding + CALL.format(url=provider.openai_url))
+
+    assert found.codes("problem") == set()
+    assert "from __main__" in found.says("instrumented.replaced")
+    assert found.says("calls.seen").startswith("1 call to models")
+
+
+def test_litellm_with_its_hooks_taken_out_is_a_problem(doctor: Doctor) -> None:
+    found = doctor.look_at("import litellm\nfrom everyspan.instrument import patch\npatch.restore_all()\n")
+
+    assert found.codes("problem") == {"instrumented.litellm"}
+    assert "litellm.completion, litellm.acompletion" in found.says("instrumented.litellm")
 
 
 def test_a_sampler_of_the_programs_own_provider_is_a_problem(doctor: Doctor) -> None:

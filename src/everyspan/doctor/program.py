@@ -14,6 +14,9 @@ from everyspan.doctor.providers import examine_providers
 from everyspan.instrument import patch
 from everyspan.settings import Settings
 
+_ENTRIES = ("completion", "acompletion", "embedding", "aembedding")
+"""litellm's functions that most programs call: when these lead to us, so do the others, by the same hook."""
+
 
 def is_recording() -> bool:
     """Whether everyspan runs in this process."""
@@ -40,23 +43,42 @@ def _hooks() -> Iterator[Finding]:
     if litellm is None:
         yield note("instrumented.nothing", "the program did not import litellm")
         return
-    entries = ("completion", "acompletion", "embedding", "aembedding")
-    bare = [f"litellm.{name}" for name in entries if not _is_hooked(getattr(litellm, name, None))]
+    replaced = {
+        name: getattr(litellm, name, None)
+        for name in _ENTRIES
+        if not _is_hooked(getattr(litellm, name, None))
+    }
+    bare = [f"litellm.{name}" for name in replaced if not _is_hooked_somewhere(name)]
     if bare:
         yield problem(
             "instrumented.litellm",
             f"not instrumented, so that calls through it are not recorded: {', '.join(bare)}",
             "report it with the version of litellm; until then mark your function with @everyspan.observe",
         )
+    elif replaced:
+        by = ", ".join(
+            sorted({getattr(function, "__module__", None) or "?" for function in replaced.values()})
+        )
+        yield note(
+            "instrumented.replaced",
+            f"litellm's functions are instrumented, and others stand in front of them, from {by}: what these pass on is "
+            "recorded",
+        )
     else:
         yield ok("instrumented.litellm", "litellm's functions are instrumented")
 
 
 def _is_hooked(function: Any) -> bool:
-    # Other instrumentations put a function of theirs around ours and leave `__wrapped__`.
+    # Other instrumentations put a function of theirs around ours, and most leave `__wrapped__`.
     while function is not None and not patch.is_exchanged(function):
         function = getattr(function, "__wrapped__", None)
     return isinstance(function, FunctionType)
+
+
+def _is_hooked_somewhere(name: str) -> bool:
+    """Whether litellm's own function of that name is ours, where something else stands in its public place."""
+    modules = [module for path, module in list(sys.modules.items()) if path.startswith("litellm.")]
+    return any(patch.is_exchanged(getattr(module, name, None)) for module in modules)
 
 
 def _instrumentors() -> Iterator[Finding]:
