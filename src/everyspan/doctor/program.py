@@ -61,7 +61,7 @@ def _hooks() -> Iterator[Finding]:
         )
         yield note(
             "instrumented.replaced",
-            f"litellm's functions are instrumented, and others stand in front of them, from {by}: what these pass on is "
+            f"litellm's functions are instrumented, others stand in front of them, from {by}: what these pass on is "
             "recorded",
         )
     else:
