@@ -8,24 +8,14 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import SpanKind, Tracer
+from opentelemetry.util.types import AttributeValue
 
 _WORDS = [
     "span", "trace", "model", "token", "the", "a", "of", "which", "cost", "answer", "question", "is", "and",
     "what", "delivered", "written", "prompt", "between", "stream", "cache", "not", "under", "one", "every",
 ]  # fmt: skip
 _START_NS = 1_700_000_000_000_000_000
-_ANSWER = {
-    "gen_ai.response.id": "chatcmpl-8c3f2ba0d91e47aa",
-    "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
-    "gen_ai.response.finish_reasons": ("stop",),
-    "gen_ai.usage.input_tokens": 812,
-    "gen_ai.usage.output_tokens": 164,
-    "everyspan.end": "complete",
-    "everyspan.cost.state": "computed",
-    "everyspan.cost.total": "0.0002202",
-    "everyspan.cost.input": "0.0001218",
-    "everyspan.cost.output": "0.0000984",
-}
+_RESPONSE_MODEL = "gpt-4o-mini-2024-07-18"
 
 chance = random.Random(20)
 
@@ -60,8 +50,25 @@ def make(tracer: Tracer, prompt: str) -> None:
         },
         start_time=_START_NS,
     )
-    span.set_attributes(_ANSWER)
+    span.set_attributes(_answer())
     span.end(_START_NS + 1_300_000_000)
+
+
+def _answer() -> dict[str, AttributeValue]:
+    """What differs from call to call differs here, too."""
+    read, wrote = chance.randrange(100, 2_000), chance.randrange(10, 500)
+    return {
+        "gen_ai.response.id": f"chatcmpl-{chance.getrandbits(64):016x}",
+        "gen_ai.response.model": _RESPONSE_MODEL,
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.usage.input_tokens": read,
+        "gen_ai.usage.output_tokens": wrote,
+        "everyspan.end": "complete",
+        "everyspan.cost.state": "computed",
+        "everyspan.cost.total": f"0.000{read + 4 * wrote}",
+        "everyspan.cost.input": f"0.000{read}",
+        "everyspan.cost.output": f"0.000{4 * wrote}",
+    }
 
 
 class _Kept(SpanProcessor):

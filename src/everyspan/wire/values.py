@@ -22,8 +22,12 @@ _MEDIUM = 0x4000 - 6
 
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 
-# KeyValue.key, tag and length included. Keys come from a small set, but a user may build them from data.
-_keys: dict[str, bytes] = {}
+_Known = tuple[bytes, bytes, str | None, bytes]
+
+# By key: KeyValue.key with its tag and length; and the last short text that was its value, with the tag before it and
+# the whole field as encoded then. Names of models, providers and operations are the same object span after span. Keys
+# come from a small set, but a user may build them from data.
+_known: dict[str, _Known] = {}
 
 
 def attribute(tag: bytes, key: str, value: object) -> bytes:
@@ -35,9 +39,12 @@ def attribute(tag: bytes, key: str, value: object) -> bytes:
 
 def add_attributes(parts: list[bytes], tag: bytes, items: Iterable[tuple[str, object]]) -> None:
     """Add a KeyValue for each of `items` to the pieces of a message; never raises, whatever the values are."""
-    known = _keys
+    known = _known
     for key, value in items:
-        name = known.get(key) or _name(key)
+        name, last_tag, last, encoded = known.get(key) or _learn(key)
+        if value is last and tag is last_tag and last is not None:
+            parts.append(encoded)
+            continue
         size = len(name)
         # Nearly all values are small numbers or text, with every length in one or two bytes. The time per span hangs
         # on them: no call is made for such a value, and formatting the whole field takes half the time of joining it.
@@ -48,7 +55,9 @@ def add_attributes(parts: list[bytes], tag: bytes, items: Iterable[tuple[str, ob
                 text = utf8(value)
             held = len(text)
             if size + held < _SHORT:
-                parts.append(b"%b%c%b\x12%c\x0a%c%b" % (tag, size + held + 4, name, held + 2, held, text))
+                encoded = b"%b%c%b\x12%c\x0a%c%b" % (tag, size + held + 4, name, held + 2, held, text)
+                parts.append(encoded)
+                known[key] = name, tag, value, encoded
             elif 0x80 <= held < _MEDIUM - size:
                 inner, whole = held + 3, size + held + 6
                 parts.append(
@@ -122,13 +131,13 @@ def _pair(key: object, value: object, depth: int) -> bytes:
     return delimited(b"\x0a", name + delimited(b"\x12", any_value(value, depth + 1)))
 
 
-def _name(key: object) -> bytes:
-    name = _key_field(key if isinstance(key, str) else _shown(key))
-    if isinstance(key, str):
-        if len(_keys) >= _MAX_KEYS:
-            _keys.clear()
-        _keys[key] = name
-    return name
+def _learn(key: object) -> _Known:
+    if not isinstance(key, str):
+        return _key_field(_shown(key)), b"", None, b""
+    if len(_known) >= _MAX_KEYS:
+        _known.clear()
+    _known[key] = learnt = _key_field(key), b"", None, b""
+    return learnt
 
 
 def _key_field(key: str) -> bytes:
