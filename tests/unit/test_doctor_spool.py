@@ -64,6 +64,16 @@ def test_a_file_in_its_place_makes_it_unusable(tmp_path: Path) -> None:
     assert usable(tmp_path / "spool")["spool.unusable"].level is Level.PROBLEM
 
 
+def test_a_place_where_nobody_can_make_it_makes_it_unusable_for_root_too() -> None:
+    assert usable(Path("/proc/everyspan/spool"))["spool.unusable"].level is Level.PROBLEM
+
+
+def test_a_symlink_to_nowhere_makes_it_unusable(tmp_path: Path) -> None:
+    (tmp_path / "spool").symlink_to(tmp_path / "gone")
+
+    assert usable(tmp_path / "spool")["spool.unusable"].level is Level.PROBLEM
+
+
 def test_a_symlink_among_the_destinations_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / HERE).symlink_to(tmp_path)
 

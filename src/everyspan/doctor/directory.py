@@ -26,17 +26,15 @@ _SLOW_SYNC_S = 0.1
 def examine_directory(spool_dir: Path, *, fsync: Fsync, cap_bytes: int | None) -> Iterator[Finding]:
     """Whether this process could keep spans in `spool_dir`; a file is written there, synced, locked and removed."""
     existing = _nearest(spool_dir)
+    if not existing.exists():
+        yield _unusable(spool_dir, f"{existing} is a symlink to nowhere")
+        return
     yield from _filesystem(existing)
     yield _room(existing, cap_bytes)
     yield _durability(fsync)
-    if existing != spool_dir:
-        if os.access(existing, os.W_OK | os.X_OK):
-            yield ok("spool.absent", f"{spool_dir} will be made at the first span")
-        else:
-            yield _unusable(spool_dir, f"{existing} does not let this user make it")
-        return
-    yield from _permissions(spool_dir)
-    yield _written(spool_dir)
+    if existing == spool_dir:
+        yield from _permissions(spool_dir)
+    yield _written(existing, spool_dir)
 
 
 def _nearest(directory: Path) -> Path:
@@ -130,8 +128,9 @@ def _entries(spool_dir: Path) -> list[Path]:
         return []  # the attempt to write says why
 
 
-def _written(spool_dir: Path) -> Finding:
-    probe = spool_dir / f".doctor-{os.getpid()}-{os.urandom(3).hex()}"
+def _written(existing: Path, spool_dir: Path) -> Finding:
+    # Trying tells more than asking: root may write everywhere, says access(2), also where the kernel lets nobody.
+    probe = existing / f".doctor-{os.getpid()}-{os.urandom(3).hex()}"
     try:
         fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
@@ -148,9 +147,12 @@ def _written(spool_dir: Path) -> Finding:
     if not locks:
         return warning(
             "spool.locks",
-            f"{spool_dir} is on a filesystem without locks: nobody can tell whose spans may be delivered for them",
-            "set EVERYSPAN_SPOOL_DIR to a local directory, or run `everyspan drain` when no process runs",
+            f"{spool_dir} is on a filesystem without locks: a process counts as dead there when it has been silent "
+            "for long, so what the dead left is delivered late",
+            "set EVERYSPAN_SPOOL_DIR to a local directory",
         )
+    if existing != spool_dir:
+        return ok("spool.absent", f"{spool_dir} will be made at the first span")
     slow = ", which EVERYSPAN_FSYNC=always adds to each span" if took_s > _SLOW_SYNC_S else ""
     return ok("spool.writable", f"{spool_dir} can be written; a sync takes {took_s * 1_000:.1f} ms{slow}")
 
