@@ -53,7 +53,8 @@ class Program:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.communicate()
+        if self.process.stdout is not None and not self.process.stdout.closed:
+            self.process.communicate()
 
     def wait_for(self, word: str) -> None:
         """Read lines until one says `word`; fails with what was on standard error when the process ends first."""

@@ -66,7 +66,7 @@ def test_children_of_a_program_that_nobody_edited_record_below_whoever_gave_them
     script.write_text(POOLS)
     spool = tmp_path / "spool"
     # The endpoint is told to the parent alone, so that a child can only have it from there.
-    command = [*EVERYSPAN, "--endpoint", sink.url, script, method]
+    command = [*EVERYSPAN, "--endpoint", sink.url, str(script), method]
     with Program(command, spool=spool, sink=sink, environment={"EVERYSPAN_ENDPOINT": ""}) as program:
         assert program.end(within_s=30) == 0, program.complaints
 
@@ -98,7 +98,7 @@ if __name__ == "__main__":
 """
     )
     with FakeProvider() as provider:
-        command = [*EVERYSPAN, script, provider.openai_url]
+        command = [*EVERYSPAN, str(script), provider.openai_url]
         with Program(command, spool=tmp_path / "spool", sink=sink) as program:
             assert program.end(within_s=60) == 0, program.complaints
         billed = len(provider.ledger.calls)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.processes import Program, deliver_the_rest, missing_numbers, parents, python
 
+from everyspan.testing import FakeProvider
 from everyspan.testing.sink import Sink
 
 SPANS = 20
@@ -189,7 +191,8 @@ def record():
 threading.Thread(target=record, daemon=True).start()
 time.sleep(0.2)  # let it be in the middle of it
 """
-    with Program(python(WORK + code), spool=tmp_path, sink=sink) as program:
+    environment = {"EVERYSPAN_EXIT_TIMEOUT": "1"}
+    with Program(python(WORK + code), spool=tmp_path, sink=sink, environment=environment) as program:
         assert program.end() == 0
 
     deliver_the_rest(sink, tmp_path)
@@ -200,14 +203,33 @@ time.sleep(0.2)  # let it be in the middle of it
     assert missing_numbers(sink) == {}
 
 
-def test_a_process_that_was_frozen_goes_on_delivering(sink: Sink, tmp_path: Path) -> None:
+def test_a_stream_that_is_open_at_sigterm_is_a_call_that_ended_by_the_exit(
+    sink: Sink, tmp_path: Path
+) -> None:
     code = """
-everyspan.flush()
-print('ready')
-sys.stdin.readline()
-with everyspan.span("after"):
-    pass
+import sys, time
+import litellm, everyspan
+everyspan.init()
+stream = litellm.completion(
+    "openai/gpt-4o-mini", messages=[{"role": "user", "content": "count"}],
+    api_base=sys.argv[1], api_key="sk-test", stream=True,
+)
+next(stream)
+print("ready")
+time.sleep(30)
 """
+    with FakeProvider() as provider:
+        command = [*python(code), provider.openai_url]
+        with Program(command, spool=tmp_path, sink=sink) as program:
+            program.wait_for("ready")
+            assert program.end(signal.SIGTERM) == -signal.SIGTERM
+
+    (call,) = [span for span in sink.spans if "gen_ai.operation.name" in span.attributes]
+    assert call.attributes["everyspan.end"] == "exit"
+    assert missing_numbers(sink) == {}
+
+
+def test_a_process_that_was_frozen_in_the_middle_of_a_delivery_repeats_it(sink: Sink, tmp_path: Path) -> None:
     sink.hang()
     with Program(python(WORK + "print('ready')\ntime.sleep(1)"), spool=tmp_path, sink=sink) as program:
         program.wait_for("ready")
@@ -220,4 +242,25 @@ with everyspan.span("after"):
         assert program.end() == 0
 
     assert parents(sink) == TREE
+    assert missing_numbers(sink) == {}
+
+
+def test_a_process_that_was_frozen_while_idle_finds_a_new_connection(sink: Sink, tmp_path: Path) -> None:
+    code = """
+everyspan.flush()
+print("ready")
+sys.stdin.readline()
+with everyspan.span("after"):
+    pass
+"""
+    with Program(python(WORK + code), spool=tmp_path, sink=sink, stdin=subprocess.PIPE) as program:
+        program.wait_for("ready")
+        program.freeze()
+        sink.close()
+        sink.open()
+        program.thaw()
+        program.process.communicate("\n", timeout=10)
+
+    assert parents(sink) == {**TREE, "after": ""}
+    assert len(sink.spans) == len(TREE) + 1
     assert missing_numbers(sink) == {}

@@ -4,6 +4,7 @@
   `multiprocessing`, which calls it before that.
 - A spawned child, or one of the fork server, is a new interpreter that knows nothing of us. What `multiprocessing`
   tells it before anything else (the preparation data) gets one more entry, which starts everyspan when it is unpickled.
+- Celery forks with `billiard`, a `multiprocessing` of its own, whose workers end with `os._exit` as well.
 - Work that goes to a pool takes the span along under which it was submitted.
 
 No `.pth` file, no `sitecustomize`, no environment variable: programs that did not ask for it stay as they are.
@@ -71,6 +72,7 @@ class ProcessHooks:
         when_imported("multiprocessing.spawn", self._hook_spawn)
         when_imported("multiprocessing.pool", _hook_pool)
         when_imported("concurrent.futures.process", _hook_executor)
+        when_imported("billiard.pool", self._hook_billiard)
 
     def forks(self) -> None:
         """After a fork, in the parent."""
@@ -98,6 +100,19 @@ class ProcessHooks:
         # A child forgets the finalizers of its parent before it comes here (multiprocessing.process, `_after_fork`).
         self._finalizer_pid = os.getpid()
         self._finalizer = self._util.Finalize(None, self._leave, exitpriority=_LAST)
+
+    def _hook_billiard(self, module: ModuleType) -> None:
+        # Celery's workers end here, in `os._exit` (billiard 4.3), and its own finalizers are not called.
+        patch.exchange(module.Worker._do_exit, self._exit_billiard)
+
+    def _exit_billiard(
+        self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        try:
+            self._leave()
+        except Exception as error:  # noqa: BLE001 - the worker must end
+            TALLY.fault("deliver at the end of a worker", error)
+        return original(*args, **kwargs)
 
     def _hook_spawn(self, module: ModuleType) -> None:
         patch.exchange(module.get_preparation_data, self._prepare)
