@@ -6,15 +6,13 @@ import json
 import os
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from tests.spool_frames import drain, end, frames_of, opaque, open_log, segments, seqs, start
+from tests.spool_frames import drain, end, frames_of, opaque, open_log, segments, seqs
 
 from everyspan.errors import SpoolError
 from everyspan.spool import Backlog, Batch, Log, adopt, waiting
-from everyspan.wire.decode import identify
 from everyspan.wire.frame import Kind, scan
 
 
@@ -232,91 +230,6 @@ def test_an_adopter_that_dies_leaves_the_rest_to_the_next(tmp_path: Path) -> Non
         del backlog
 
     assert seqs(found) == list(range(1, 31))
-
-
-def test_a_call_that_its_process_did_not_live_to_end_is_an_interrupted_span(tmp_path: Path) -> None:
-    log = open_log(tmp_path)
-    start(log, 1)
-    start(log, 2)
-    end(log, 1)
-    die(log)
-
-    backlog = the_dead(tmp_path)
-    batch = peek(backlog)
-
-    spans = [span for each in request_of(batch) for span in each.scope_spans[0].spans]
-    assert [span.name for span in spans] == ["call 2", "call 1"]
-    assert spans[0].status.message == "the process ended before the call did"
-    assert seqs(frames_of(batch.body), Kind.SPAN) == [2, 3]
-    assert seqs(frames_of(batch.body), Kind.START) == [1]
-    assert (batch.spans, backlog.pending(), batch.closed, batch.spooled_to) == (2, 2, True, 3)
-    stamp = identify(frames_of(batch.body)[2].payload).stamp
-    assert stamp == (log.counts().writer, 2)
-
-
-def request_of(batch: Batch) -> list[Any]:
-    return list(ExportTraceServiceRequest.FromString(batch.body).resource_spans)
-
-
-def test_recovering_again_makes_the_same_bytes(tmp_path: Path) -> None:
-    log = open_log(tmp_path)
-    start(log, 1)
-    die(log)
-
-    bodies = {peek(the_dead(tmp_path)).body for _ in range(3)}
-
-    assert len(bodies) == 1
-
-
-def test_a_batch_with_an_interrupted_call_splits_like_any_other(tmp_path: Path) -> None:
-    log = open_log(tmp_path)
-    for number in range(6):
-        start(log, number)
-    die(log)
-    backlog = the_dead(tmp_path)
-    batch = peek(backlog)
-
-    left, right = batch.split()
-    backlog.ack(left)
-
-    assert peek(backlog).body == right.body
-    backlog.ack(right)
-    assert backlog.finish() is True
-
-
-def test_a_call_with_the_ids_of_another_is_still_found_interrupted(tmp_path: Path) -> None:
-    log = open_log(tmp_path)
-    start(log, 7)
-    end(log, 7)
-    start(log, 7)  # random.seed() makes the SDK repeat ids
-    die(log)
-
-    found = drain(the_dead(tmp_path))
-
-    assert seqs(found, Kind.SPAN) == [2, 3]
-    assert seqs(found, Kind.START) == [1]
-
-
-@pytest.mark.parametrize("ended", [False, True])
-def test_an_open_call_outlives_the_segment_it_began_in(tmp_path: Path, ended: bool) -> None:
-    log = open_log(tmp_path, segment_bytes=4000)
-    start(log, 1000)
-    for number in range(40):
-        start(log, number)
-        end(log, number)
-    drain(living(log))
-    for number in range(40, 80):
-        end(log, number)
-    drain(living(log))
-    if ended:
-        end(log, 1000)
-    die(log)
-
-    assert len(segments(tmp_path)) == 2  # the last one, and the START frame of the open call
-    found = drain(the_dead(tmp_path))
-
-    spans = [identify(frame.payload) for frame in found if frame.kind == Kind.SPAN]
-    assert [span.stamp and span.stamp.seq for span in spans] == ([122] if ended else [1])
 
 
 def test_a_torn_tail_is_skipped_and_counted(tmp_path: Path) -> None:
