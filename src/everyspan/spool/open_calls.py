@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from everyspan.errors import WireError
+from everyspan.spool.durable import reach_disk
 from everyspan.spool.segment import Extent, read_bytes, segment_name
 from everyspan.wire.decode import span_ids
 from everyspan.wire.frame import Kind, pack, scan
@@ -112,7 +113,11 @@ def hold_starts(
     fd = os.open(building, flags, 0o600)
     with open(fd, "wb") as file:
         file.writelines(kept)
+    # The segments' copies were synced, and go now: a power cut must find this one. In the order data, name, and only
+    # then whatever the caller deletes. At most once for a full segment, in the sender's thread, for all levels.
+    reach_disk([building], [])
     os.replace(building, path)
+    reach_disk([], [directory])
     return Extent(0, nonce, path, sum(map(len, kept)))
 
 

@@ -1,0 +1,58 @@
+"""The power goes at an awkward moment: what the log said is on stable storage is there afterwards."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.spool_frames import drain, open_log, segments
+from tests.torture.calls import begin, end, span_id_of
+from tests.torture.platters import Platters
+
+from everyspan.settings import Fsync
+from everyspan.spool import Log, adopt
+from everyspan.wire.decode import identify
+from everyspan.wire.frame import Kind
+
+
+@pytest.fixture
+def platters() -> Iterator[Platters]:
+    found = Platters()
+    found.install()
+    yield found
+    found.remove()
+
+
+def die(log: Log) -> None:
+    """What the end of the machine leaves: no CLOSE frame, and a lock that nobody holds."""
+    living = log._keeper.writer
+    assert living is not None
+    living.close()
+
+
+@pytest.mark.parametrize("delivered", [False, True])
+def test_a_call_that_was_open_when_the_power_went_is_found_interrupted(
+    quick_disk: Path, platters: Platters, delivered: bool
+) -> None:
+    for seed in range(10):
+        root = quick_disk / str(seed)
+        log = open_log(root, fsync=Fsync.ALWAYS, segment_bytes=5000)
+        begin(log, 0)
+        for number in range(1, 5):
+            begin(log, number)
+            end(log, number, text="x" * 3000)
+        if delivered:
+            drain(log.backlog())
+            assert len(segments(root)) == 2  # the last one, and what is known of open calls
+        die(log)
+
+        platters.cut_power(root, random.Random(seed))
+        found = [frame for backlog in adopt(root, living=None) for frame in drain(backlog)]
+
+        spans = [identify(frame.payload).span_id for frame in found if frame.kind == Kind.SPAN]
+        assert span_id_of(0).to_bytes(8, "big") in spans
+        assert delivered or len(spans) == 5  # a lost cursor offers copies again, and that is all
+        shutil.rmtree(root)
