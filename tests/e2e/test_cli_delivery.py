@@ -64,7 +64,7 @@ def test_spool_shows_what_waits_and_for_where(spool: Path, nowhere: str) -> None
     assert (cells["DESTINATION"], cells["ALIVE"]) == (f"{nowhere}/v1/traces", "no")
     assert [cells[name] for name in ("SEGMENTS", "PENDING", "SET ASIDE", "DROPPED")] == ["1", "3", "0", "0"]
     assert re.fullmatch(r"\d+ s", cells["OLDEST"])
-    assert total.startswith(f"3 spans wait in {spool} (")
+    assert total.startswith(f"3 spans waiting in {spool} (")
 
 
 def test_spool_changes_nothing(spool: Path) -> None:
@@ -119,7 +119,7 @@ def test_drain_with_nothing_listening_says_why_keeps_everything_and_ends_with_1(
     assert done.returncode == 1
     assert f"{nowhere}/v1/traces: 0 of 3 spans delivered, 3 pending" in done.stdout
     assert re.fullmatch(r"everyspan: .*refused.*\n", done.stderr)
-    assert "3 spans wait" in cli("spool", "--spool-dir", str(spool)).stdout
+    assert "3 spans waiting" in cli("spool", "--spool-dir", str(spool)).stdout
 
 
 def test_drain_delivers_each_span_once_and_ends_with_0(spool: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from everyspan.doctor.backlog import examine_waiting
 from everyspan.doctor.directory import examine_directory, filesystem_of
 from everyspan.doctor.finding import Finding, Level
 from everyspan.settings import Fsync
+from everyspan.spool import waiting
 from everyspan.spool.log import Log
 from everyspan.wire.encode import encode_span
 from everyspan.wire.frame import Kind
@@ -30,10 +31,10 @@ def waits(directory: Path, *, cap_bytes: int = 64 << 20) -> dict[str, Level]:
     return {finding.code: finding.level for finding in found}
 
 
-def leave(spool: Path, destination: str, *, spans: int, text: str = "") -> Log:
+def leave(spool: Path, destination: str, *, spans: int, text: str = "", cap_bytes: int = 64 << 20) -> Log:
     """Spans of a writer, as bytes on disk; it lives until its log is closed."""
     about = {"destination": destination, "url": f"http://{destination}.example"}
-    log = Log(spool / destination, about=about, fsync=Fsync.NONE, cap_bytes=64 << 20)
+    log = Log(spool / destination, about=about, fsync=Fsync.NONE, cap_bytes=cap_bytes)
     tracer = TracerProvider().get_tracer("test")
     for _ in range(spans):
         span = tracer.start_span("step", attributes={"text": text})
@@ -154,3 +155,13 @@ def test_what_was_refused_is_a_problem_and_its_place_is_named(tmp_path: Path) ->
 
     assert found.level is Level.PROBLEM
     assert f"{HERE}/{backlog.writer}" in found.do
+
+
+def test_spans_that_could_not_be_kept_are_a_problem_with_their_number(tmp_path: Path) -> None:
+    log = leave(tmp_path, HERE, spans=14, text="x" * 1_000_000, cap_bytes=1 << 20)
+    log.close()
+
+    (writer,) = waiting(tmp_path)
+    assert writer.dropped == sum(log.counts().dropped.values()) > 0
+    assert writer.spans == 14 - writer.dropped
+    assert waits(tmp_path)["waiting.dropped"] is Level.PROBLEM

@@ -11,6 +11,7 @@ import click
 
 from everyspan.cli.terminal import UNKNOWN, one_line, printable, table
 from everyspan.clock import now_ns
+from everyspan.doctor.finding import many
 from everyspan.errors import CommandError
 from everyspan.settings import spool_dir
 from everyspan.spool import Waiting, waiting
@@ -48,7 +49,7 @@ def spool(*, directory: Path | None, as_json: bool, prometheus: bool) -> None:
     )  # fmt: skip
     table(head, (_row(each, now) for each in found), right=frozenset(head[3:]))
     spans, written = sum(each.spans for each in found), sum(each.size_bytes for each in found)
-    return click.echo(f"{spans:,} spans wait in {root} ({written:,} bytes)")
+    return click.echo(f"{many(spans, 'span')} waiting in {root} ({written:,} bytes)")
 
 
 def _age_ns(each: Waiting, now: int) -> int | None:
