@@ -2,6 +2,7 @@
 #
 #   make demo     the report's script against a local provider, without and with everyspan
 #   make test     every test except the soak runs
+#   make torture  the reliability suite in its full size: about two hours, see docs/reliability.md
 #   make check    formatting, lint, types, import contracts
 #   make bench    the figures of docs/performance.md
 #
@@ -15,7 +16,7 @@ OLDEST := .venv-oldest/bin
 # litellm otherwise fetches its price map over the network while it is imported.
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: help setup demo test test-oldest soak check format bench lock clean
+.PHONY: help setup demo test test-oldest soak torture check format bench lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -42,6 +43,9 @@ test-oldest: .venv-oldest/.ready
 soak: .venv/.ready
 	@$(BIN)/python -m pytest -m soak $(ARGS)
 
+torture: .venv/.ready
+	@$(BIN)/python -m pytest tests/torture --full -o timeout=14400 $(ARGS)
+
 check: .venv/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,7 +57,7 @@ format: .venv/.ready
 	$(BIN)/ruff format .
 
 bench: .venv/.ready
-	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python -m benchmarks.$$(basename $$script .py) $(ARGS) || exit 1; done
 
 # No host of a package index ends up in the locks: they hold names, versions and hashes.
 # A week's rest for new releases, so that a poisoned one is found by somebody else first.

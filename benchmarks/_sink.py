@@ -22,7 +22,7 @@ class CountingSink:
         self._port = port
 
     def __enter__(self) -> Self:
-        command = [sys.executable, __file__, str(self._port)]
+        command = [sys.executable, "-m", "benchmarks._sink", str(self._port)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self._port = int(self._process.stdout.readline())

@@ -1,6 +1,6 @@
 """How much a process grows while 1 GiB of spans waits for a collector that is away, and while it is delivered.
 
-    python benchmarks/backlog_memory.py [--gib 1]
+    python -m benchmarks.backlog_memory [--gib 1]
 
 One process makes spans of 20 KB with everyspan recording and nothing listening; then the receiver starts, in a process
 of its own, and takes them all. Told is the resident size (VmRSS) over what it was before the first span of the backlog.
@@ -16,8 +16,8 @@ import tempfile
 import threading
 import time
 
-from _sink import CountingSink
-from _spans import make, prompt_length, resource, text
+from benchmarks._sink import CountingSink
+from benchmarks._spans import make, prompt_length, resource, text
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON

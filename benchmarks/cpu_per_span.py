@@ -1,6 +1,6 @@
 """Client CPU for each delivered span, all in: everyspan against BatchSpanProcessor with the OTLP/HTTP exporter.
 
-    python benchmarks/cpu_per_span.py [--rounds 9] [--spans 2000]
+    python -m benchmarks.cpu_per_span [--rounds 9] [--spans 2000]
 
 One process for each; by turns they make the same spans of 2 KB through OpenTelemetry's API, flush every 500, and tell
 the CPU time of the whole process until the receiver, in a process of its own that only parses, has all of them.
@@ -19,8 +19,8 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from _sink import CountingSink
-from _spans import make, prompt_length, resource, text
+from benchmarks._sink import CountingSink
+from benchmarks._spans import make, prompt_length, resource, text
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
@@ -66,7 +66,7 @@ def _prepared(variant: str, url: str, provider: TracerProvider) -> Callable[[], 
 def start(variant: str, sink: CountingSink, spool: str) -> subprocess.Popen[str]:
     """The process of one variant."""
     return subprocess.Popen(
-        [sys.executable, __file__, "--child", variant, "--url", sink.url],
+        [sys.executable, "-m", "benchmarks.cpu_per_span", "--child", variant, "--url", sink.url],
         env={**os.environ, "EVERYSPAN_SPOOL_DIR": spool},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """How fast one process delivers a backlog: everyspan's sender and OpenTelemetry's exporter, by turns.
 
-    python benchmarks/drain_rate.py [--rounds 5] [--spans 20000]
+    python -m benchmarks.drain_rate [--rounds 5] [--spans 20000]
 
 Spans of 2 KB wait before the clock starts: in a spool directory whose writer is dead, and in memory for the stock
 exporter, which is the best that it can have. The receiver runs in another process and only parses.
@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from _sink import CountingSink
-from _spans import finished
+from benchmarks._sink import CountingSink
+from benchmarks._spans import finished
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult

@@ -1,6 +1,6 @@
 """What `import everyspan` and `everyspan.init()` cost, against OpenTelemetry's SDK alone, which is needed anyway.
 
-    python benchmarks/import_time.py [--runs 15]
+    python -m benchmarks.import_time [--runs 15]
 
 Fresh interpreters by turns: CPU time of the whole process and its resident size, less those of an empty one.
 """

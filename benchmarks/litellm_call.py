@@ -1,10 +1,11 @@
 """What telemetry adds to one litellm call: nothing, everyspan, and litellm's own langfuse_otel, side by side.
 
-    python benchmarks/litellm_call.py [--rounds 15] [--calls 200]
+    python -m benchmarks.litellm_call [--rounds 15] [--calls 200]
 
 Three processes, one for each variant, make the same mock calls in turn (A B C, A B C, ...), so that a change in the
 machine's speed meets all three. Reported per call: the time the caller waits, and the CPU time of the whole process
-until its background work is done. Both variants deliver to the same local sink.
+until its background work is done. Both deliver to the same receiver, which is a process of its own and only parses;
+langfuse_otel exports every 200 ms instead of every 5 s, so that its work falls into its own turn.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 from dataclasses import dataclass
 from typing import IO
 
-from everyspan.testing.sink import Sink
+from benchmarks._sink import CountingSink
 
 VARIANTS = ("none", "everyspan", "langfuse_otel")
 
@@ -41,7 +42,7 @@ class Child:
         return wall_us, cpu_us
 
 
-def start(variant: str, sink: Sink, spool: str) -> Child:
+def start(variant: str, sink: CountingSink, spool: str) -> Child:
     """A warm child process of one variant."""
     environment = {
         **os.environ,
@@ -53,10 +54,11 @@ def start(variant: str, sink: Sink, spool: str) -> Child:
         environment |= {
             "LANGFUSE_PUBLIC_KEY": "pk",
             "LANGFUSE_SECRET_KEY": "sk",
-            "LANGFUSE_HOST": sink.url.removesuffix("/v1/traces"),
+            "LANGFUSE_HOST": sink.base,
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
         }
     process = subprocess.Popen(
-        [sys.executable, __file__, "--child", variant],
+        [sys.executable, "-m", "benchmarks.litellm_call", "--child", variant],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -111,18 +113,25 @@ def main() -> None:
     if options.child:
         child(options.child)
         return
-    with Sink() as sink, tempfile.TemporaryDirectory() as spool:
+    delivered = dict.fromkeys(VARIANTS, 0)
+    with CountingSink() as sink, tempfile.TemporaryDirectory() as spool:
         children = {variant: start(variant, sink, spool) for variant in VARIANTS}
         for each in children.values():
             each.measure(options.calls)  # warm up
+        sink.taken()
         figures: dict[str, list[tuple[float, float]]] = {variant: [] for variant in VARIANTS}
         for _ in range(options.rounds):
             for variant, each in children.items():
                 figures[variant].append(each.measure(options.calls))
+                delivered[variant] += sink.taken()
         for each in children.values():
             each.commands.close()
             each.process.wait()
     report(figures, options.rounds, options.calls)
+    made = options.rounds * options.calls
+    print(
+        f"spans that arrived from {made} calls: " + ", ".join(f"{name} {n}" for name, n in delivered.items())
+    )
 
 
 def report(figures: dict[str, list[tuple[float, float]]], rounds: int, calls: int) -> None:

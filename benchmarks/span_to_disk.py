@@ -1,6 +1,6 @@
 """What the end of a span costs the thread that ends it: our processor, which writes it to disk, and the alternatives.
 
-    python benchmarks/span_to_disk.py [--rounds 7] [--spans 400]
+    python -m benchmarks.span_to_disk [--rounds 7] [--spans 400]
 
 - everyspan: `EveryspanProcessor.on_end`: on return the span is in the kernel's page cache.
 - os.write: the same, with `os.write` in place of the write that keeps the GIL.
@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from _spans import finished
+from benchmarks._spans import finished
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -152,7 +152,7 @@ def measure(size_bytes: int, *, threads: int, busy: bool, rounds: int, count: in
                 spent = compare(subjects, spans, rounds=rounds, count=count, threads=threads, busy=True)
         else:
             spent = compare(subjects, spans, rounds=rounds, count=count, threads=threads, busy=False)
-        batch.shutdown()
+        batch.shutdown()  # type: ignore[no-untyped-call]
     company = "beside a busy thread" if busy else "alone"
     print(f"\n{size_bytes // 1000} KB, {threads} thread{'s' if threads > 1 else ''}, {company}; microseconds")
     print(f"{'':14} {'p50':>9} {'p90':>9} {'p99':>9} {'p50: x encode_spans':>21} {'p90: x os.write':>17}")
