@@ -193,6 +193,31 @@ def test_a_private_provider_is_named_with_where_its_spans_go(doctor: Doctor) -> 
     assert "SimpleSpanProcessor" in found.says("provider.other")
 
 
+# What opentelemetry-instrumentation offers its instrumentors, as far as the doctor looks at it.
+INSTRUMENTORS = """
+import sys, types
+module = sys.modules["opentelemetry.instrumentation.instrumentor"] = types.ModuleType("instrumentor")
+class BaseInstrumentor:
+    _instance = None
+    is_instrumented_by_opentelemetry = False
+    def __new__(cls):
+        cls._instance = cls._instance or object.__new__(cls)
+        return cls._instance
+module.BaseInstrumentor = BaseInstrumentor
+class Working(BaseInstrumentor):
+    is_instrumented_by_opentelemetry = True
+class Idle(BaseInstrumentor): ...
+class Unused(BaseInstrumentor): ...
+Working(), Idle()
+"""
+
+
+def test_only_an_instrumentation_that_is_switched_on_is_said_to_be_at_work(doctor: Doctor) -> None:
+    found = doctor.look_at(INSTRUMENTORS)
+
+    assert "__main__.Working is at work" in found.says("overlap.active")
+
+
 def test_a_program_that_fails_is_seen_all_the_same(doctor: Doctor) -> None:
     found = doctor.look_at("import everyspan\nwith everyspan.span('step'):\n    raise SystemExit(3)\n")
 
