@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -201,6 +202,24 @@ time.sleep(0.2)  # let it be in the middle of it
     assert acknowledged
     assert acknowledged <= parents(sink).keys()
     assert missing_numbers(sink) == {}
+
+
+def test_process_1_of_a_container_delivers_at_sigterm_and_goes_on(sink: Sink, tmp_path: Path) -> None:
+    in_a_container = ["unshare", "--pid", "--fork", "--user", "--map-root-user"]
+    if shutil.which("unshare") is None or subprocess.run([*in_a_container, "true"], check=False).returncode:
+        pytest.skip("this machine lets nobody make a pid namespace")
+    code = """
+signal.raise_signal(signal.SIGTERM)
+with everyspan.span("after"):
+    pass
+signal.raise_signal(signal.SIGTERM)
+print(os.getpid(), everyspan.stats()["delivery"][0]["pending"])
+"""
+    with Program([*in_a_container, *python(WORK + code)], spool=tmp_path, sink=sink) as program:
+        assert program.end() == 0, program.complaints
+
+    assert program.said == "1 0\n"
+    assert parents(sink) == {**TREE, "after": ""}
 
 
 def test_a_stream_that_is_open_at_sigterm_is_a_call_that_ended_by_the_exit(

@@ -121,7 +121,7 @@ class ProcessHooks:
         data = original(*args, **kwargs)
         self.had_children = True
         try:
-            # Another interpreter (`set_executable`) or a zipped installation: the child could not run the script.
+            # A child of another interpreter, or of a zipped installation, could not run the script.
             if _starts_this_python() and self._script.is_file():
                 data["everyspan"] = Beginning(self._script, self._settings())
         except Exception as error:  # noqa: BLE001 - the program's process must start
@@ -130,8 +130,9 @@ class ProcessHooks:
 
 
 def _starts_this_python() -> bool:
-    executable = sys.modules["multiprocessing.spawn"].get_executable()
-    return bool(os.fsdecode(executable or b"") == sys.executable)
+    """False when `multiprocessing` was told to start another interpreter, which may not have everyspan."""
+    spawn = sys.modules.get("multiprocessing.spawn")
+    return spawn is None or os.fsdecode(spawn.get_executable() or b"") == sys.executable
 
 
 def _hook_executor(module: ModuleType) -> None:
@@ -144,6 +145,8 @@ def _hook_pool(module: ModuleType) -> None:
 
 
 def _carry(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if not _starts_this_python():
+        return original(*args, **kwargs)
     if len(args) < 2:  # the function was given by name
         if "func" not in kwargs:
             return original(*args, **kwargs)
