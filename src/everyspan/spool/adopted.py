@@ -175,7 +175,7 @@ class AdoptedBacklog:
             closed=True,
             first=self._position,
             last=entries[-1].end,
-            ends=tuple(entry.end for entry in entries),
+            ends=tuple(found.ends[self._next : self._next + len(entries)]),
         )
 
     def _delete_settled(self, *, keep_last: bool) -> None:

@@ -103,7 +103,7 @@ def _to_ship(entries: list[Entry], interrupted: set[Entry], cursor: Position) ->
     for entry in entries:
         if entry in interrupted:
             yield entry._replace(interrupted=True)
-        elif entry.end > cursor:
+        elif (entry.extent.number, entry.frame.end) > cursor:
             yield entry
 
 
