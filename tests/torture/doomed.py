@@ -24,7 +24,7 @@ def write(root: Path, sink: Path, told: Connection, *, seed: int, forks: bool, s
     What the log said is kept goes to `told` as 16 bytes, `B` or `E` and the call's number: one write to a pipe, which
     no kill can tear.
     """
-    os.setsid()
+    _say_ready(told)
     log = open_log(root, segment_bytes=100_000)
     _threads(log, told.fileno(), seed=seed, base=0)
     if ships:
@@ -38,12 +38,18 @@ def write(root: Path, sink: Path, told: Connection, *, seed: int, forks: bool, s
 
 def recover(root: Path, sink: Path, told: Connection) -> None:
     """Adopt what is there and deliver it. It is killed like the others."""
-    os.setsid()
+    _say_ready(told)
     with open(sink, "wb", buffering=0) as file:
         for backlog in adopt(root, living=None):
-            _deliver(backlog, file.fileno(), limit_bytes=20_000)
+            _deliver(backlog, file.fileno(), limit_bytes=5_000)
             backlog.finish()
     told.close()
+
+
+def _say_ready(told: Connection) -> None:
+    """From here on the whole process group can be killed."""
+    os.setsid()
+    os.write(told.fileno(), b"ready".ljust(TOLD_BYTES))
 
 
 def _threads(log: Log, told_fd: int, *, seed: int, base: int) -> None:
@@ -61,7 +67,7 @@ def _call(log: Log, told_fd: int, rng: random.Random, first: int) -> None:
         # Several are open at a time, and end in another order than they began in.
         while len(open_calls) > 3 or (open_calls and rng.random() < 0.5):
             ended = open_calls.pop(rng.randrange(len(open_calls)))
-            if end(log, ended, text="x" * int(rng.lognormvariate(6, 1.5))) is Kept.DISK:
+            if end(log, ended, text="x" * int(rng.lognormvariate(7, 1.5))) is Kept.DISK:
                 os.write(told_fd, b"E%015d" % ended)
 
 

@@ -88,11 +88,11 @@ class SpoolMachine(RuleBasedStateMachine):
 
     # --- the program ---
 
-    @rule(size=st.sampled_from([0, 300, 3000, 9000]))
-    def begin_and_end(self, size: int) -> None:
-        number = next(self.numbers)
-        self.append(Kind.START, number)
-        self.append(Kind.SPAN, number, size=size)
+    @rule(size=st.sampled_from([0, 300, 3000, 9000]), count=st.integers(1, 4))
+    def begin_and_end(self, size: int, count: int) -> None:
+        for number in itertools.islice(self.numbers, count):
+            self.append(Kind.START, number)
+            self.append(Kind.SPAN, number, size=size)
 
     @rule()
     def begin(self) -> None:
@@ -152,6 +152,11 @@ class SpoolMachine(RuleBasedStateMachine):
     def ship(self, lost: bool, limit_bytes: int) -> None:
         """One batch; `lost` when the answer is."""
         self.offer(self.log.backlog(), lost=lost, limit_bytes=limit_bytes)
+
+    @rule()
+    def ship_everything(self) -> None:
+        while self.offer(self.log.backlog(), lost=False, limit_bytes=100_000):
+            pass
 
     @rule()
     def refuse(self) -> None:
