@@ -67,7 +67,9 @@ def test_what_stands_in_the_way_is_said_once_and_spans_are_delivered_from_memory
     assert "EVERYSPAN_SPOOL_DIR" in warning
 
 
-@pytest.mark.parametrize(("number", "word"), [(errno.EROFS, "read-only"), (errno.EACCES, "may not write")])
+@pytest.mark.parametrize(
+    ("number", "word"), [(errno.EROFS, "read-only"), (errno.EACCES, "may not write"), (errno.ENOSPC, "full")]
+)
 def test_a_directory_that_can_not_be_made_is_named_with_the_reason(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -333,7 +333,7 @@ class Keeper:
 
     def _has_room(self, writer: Writer, payload_bytes: int) -> bool:
         more_bytes = HEADER_BYTES + payload_bytes
-        return self._room.has_room(writer.id, waiting_bytes=writer.waiting_bytes, more_bytes=more_bytes)
+        return self._room.has_room(writer.id, writer.waiting_bytes, more_bytes)
 
     def _whereabouts(self, writer: Writer, kind: Kind, seq: int) -> Kept:
         if writer.holds(kind, seq):

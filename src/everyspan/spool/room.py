@@ -18,8 +18,9 @@ MOST_BYTES = 1024 * MIB
 SPARE_BYTES = 512 * MIB
 LEAST_BYTES = 16 * MIB
 
+_LOOK_EVERY_FRAMES = 64
 _LOOK_EVERY_S = 10.0
-_LOOK_EVERY_S_WHEN_FULL = 1.0
+_LOOK_EVERY_S_WHEN_CROWDED = 1.0
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What a disk says that others may make room on; any other refusal is not cured by waiting."""
@@ -66,28 +67,35 @@ class Room:
         self._asked_bytes = cap_bytes
         self._cap_bytes = cap_bytes if cap_bytes is not None else MOST_BYTES
         self._elsewhere_bytes = 0
+        self._crowded_at_bytes = self._cap_bytes * 4 / 5
         self._look_at_s = 0.0
+        self._asked = 0
 
     @property
     def cap_bytes(self) -> int:
         """The limit as it was last looked at, for all writers together."""
         return self._cap_bytes
 
-    def has_room(self, writer: WriterId, *, waiting_bytes: int, more_bytes: int) -> bool:
+    def has_room(self, writer: WriterId, waiting_bytes: int, more_bytes: int) -> bool:
         """Whether `more_bytes` fit beside the `waiting_bytes` of `writer` and what others have."""
-        now_s = monotonic_s()
-        if now_s >= self._look_at_s:
-            self._look(writer, waiting_bytes)
-            # Each look gives the GIL away, and takes as long as there are writers; it shall stay a hundredth.
-            self._look_at_s = now_s + max(_LOOK_EVERY_S, 100 * (monotonic_s() - now_s))
-        fits = waiting_bytes + more_bytes + self._elsewhere_bytes <= self._cap_bytes
-        if not fits:
-            self._look_at_s = min(self._look_at_s, now_s + _LOOK_EVERY_S_WHEN_FULL)
-        return fits
+        self._asked += 1
+        needed_bytes = waiting_bytes + more_bytes
+        if self._asked % _LOOK_EVERY_FRAMES == 1 or needed_bytes >= self._crowded_at_bytes:
+            self._look_when_due(writer, waiting_bytes, needed_bytes)
+        return needed_bytes + self._elsewhere_bytes <= self._cap_bytes
 
     def crowded(self, waiting_bytes: int) -> bool:
         """Whether four fifths are in use."""
-        return (waiting_bytes + self._elsewhere_bytes) * 5 >= self._cap_bytes * 4
+        return waiting_bytes >= self._crowded_at_bytes
+
+    def _look_when_due(self, writer: WriterId, waiting_bytes: int, needed_bytes: int) -> None:
+        now_s = monotonic_s()
+        if now_s < self._look_at_s:
+            return
+        self._look(writer, waiting_bytes)
+        # Each look gives the GIL away, and takes as long as there are writers; it shall stay a hundredth.
+        pause_s = _LOOK_EVERY_S_WHEN_CROWDED if self.crowded(needed_bytes) else _LOOK_EVERY_S
+        self._look_at_s = now_s + max(pause_s, 100 * (monotonic_s() - now_s))
 
     def _look(self, writer: WriterId, waiting_bytes: int) -> None:
         try:
@@ -98,6 +106,7 @@ class Room:
         if self._asked_bytes is None:
             kept_bytes = waiting_bytes + self._elsewhere_bytes
             self._cap_bytes = default_cap_bytes(self._root, kept_bytes=kept_bytes)
+        self._crowded_at_bytes = self._cap_bytes * 4 / 5 - self._elsewhere_bytes
 
 
 def _waiting_in(directory: Path) -> int:

@@ -119,7 +119,7 @@ class Writer:
         """
         segment = self._segment_for(len(payload))
         segment.put(pack(kind, seq, payload, nonce=segment.nonce), seq)
-        self._wrote(segment, HEADER_BYTES + len(payload), spans=int(kind in CARGO))
+        self._wrote(segment, HEADER_BYTES + len(payload), kind in CARGO)
 
     def holds(self, kind: Kind, seq: int) -> bool:
         """Whether frame `seq`, whose `put` an exception broke off, is on disk; then it is counted, too."""
@@ -134,7 +134,7 @@ class Writer:
         if segment.last_seq != seq:
             return False
         if self.disk_seq < seq:
-            self._wrote(segment, segment.size_bytes - before, spans=int(kind in CARGO))
+            self._wrote(segment, segment.size_bytes - before, kind in CARGO)
         return True
 
     def settled(self, number: int, *, size_bytes: int, spans: int, seq: int) -> None:
@@ -235,7 +235,7 @@ class Writer:
         if lease is not None:
             lease.keep_alive()
 
-    def _wrote(self, segment: Segment, size_bytes: int, *, spans: int) -> None:
+    def _wrote(self, segment: Segment, size_bytes: int, spans: int) -> None:
         content = self._contents[segment.number]
         content.size_bytes += size_bytes
         content.spans += spans
@@ -282,7 +282,7 @@ class Writer:
         self._new_names = True
         for number in self._contents.keys() - {each.number for each in self.sealed}:
             del self._contents[number]  # delivered and deleted
-        self._wrote(fresh, fresh.size_bytes, spans=0)
+        self._wrote(fresh, fresh.size_bytes, 0)
         if full is not None:
             full.close()
         return fresh
