@@ -246,8 +246,8 @@ def stats() -> dict[str, Any]:
     """Numbers about this process, at any time, as plain JSON-able values.
 
     `calls`: opened, open, ended by how, absorbed, unsampled, shed (texts left out), disowned. `faults`: our own
-    failures by place. `delivery`: for each destination the counts of a receipt and its last problem. `sender`: failures of the sending
-    thread.
+    failures by place. `delivery`: for each destination the counts of a receipt and its last problem. `sender`:
+    failures of the sending thread.
     """
     runtime = _running()
     delivery = [
