@@ -222,6 +222,25 @@ print(os.getpid(), everyspan.stats()["delivery"][0]["pending"])
     assert parents(sink) == {**TREE, "after": ""}
 
 
+def test_the_receipt_counts_a_span_that_the_exit_interrupted(sink: Sink, tmp_path: Path) -> None:
+    code = """
+from everyspan.sender.ship import Sender
+close = Sender.close
+def told(*arguments):
+    receipt = close(*arguments)
+    print(receipt.recorded, receipt.delivered, receipt.pending)
+    return receipt
+Sender.close = told
+everyspan.span("never ends").__enter__()
+"""
+    with Program(python(WORK + code), spool=tmp_path, sink=sink) as program:
+        assert program.end() == 0
+
+    assert program.said.split() == [str(SPANS + 2), str(SPANS + 2), "0"]
+    (open_one,) = [span for span in sink.spans if span.name == "never ends"]
+    assert open_one.attributes["everyspan.end"] == "interrupted"
+
+
 def test_a_stream_that_is_open_at_sigterm_is_a_call_that_ended_by_the_exit(
     sink: Sink, tmp_path: Path
 ) -> None:

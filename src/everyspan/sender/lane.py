@@ -161,10 +161,12 @@ class Lane:
         counts, late = self.log.counts(), self.owed.late
         delivered, set_aside = counts.acknowledged + late.delivered, counts.set_aside + late.set_aside
         dropped = sum(counts.dropped.values())
+        # Spans that were open when the log was closed are told as interrupted: nobody appended them as SPANs.
+        recorded = counts.spans + late.interrupted
         return Receipt(
-            recorded=counts.spans,
+            recorded=recorded,
             delivered=delivered,
-            pending=counts.spans - delivered - set_aside - dropped,
+            pending=recorded - delivered - set_aside - dropped,
             set_aside=set_aside,
             dropped=dropped,
             destination=self._problems.url,

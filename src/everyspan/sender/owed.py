@@ -28,6 +28,8 @@ class Tally:
     delivered: int = 0
     set_aside: int = 0
     dropped: int = 0
+    interrupted: int = 0
+    """Of `recorded`, spans that never ended; the log of their process does not count them."""
 
     @property
     def pending(self) -> int:
@@ -147,6 +149,7 @@ class Owed:
                 tally = self._tally(backlog)
                 if tally is not None:
                     tally.recorded += backlog.pending()
+                    tally.interrupted += backlog.interrupted()
                 if len(self._adopted) >= _ADOPTED_AT_ONCE:
                     return len(self._adopted) - before
         return len(self._adopted) - before

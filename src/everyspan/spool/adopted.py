@@ -124,6 +124,10 @@ class AdoptedBacklog:
         """See `Backlog`."""
         return sum(entry.is_cargo for entry in self._inventory.entries[self._next :])
 
+    def interrupted(self) -> int:
+        """See `Backlog`."""
+        return sum(entry.interrupted for entry in self._inventory.entries[self._next :])
+
     def finish(self) -> bool:
         """See `Backlog`. What was refused or damaged stays on disk, and its directory with it."""
         if self._next < len(self._inventory.entries):
@@ -194,7 +198,8 @@ class AdoptedBacklog:
 
 def _interrupted(entry: Entry, frame: bytes, found: Inventory) -> bytes:
     seq = entry.frame.seq
-    payload = interrupted_span(frame[HEADER_BYTES:], found.parts.get(seq, ()), end_ns=found.died_ns)
+    start, parts = frame[HEADER_BYTES:], found.parts.get(seq, ())
+    payload = interrupted_span(start, parts, end_ns=found.died_ns, closed=found.closed)
     return pack(Kind.SPAN, seq, payload, nonce=entry.extent.nonce)
 
 

@@ -88,5 +88,8 @@ class Backlog(Protocol):
     def pending(self) -> int:
         """SPAN (or BATCH) frames not yet acknowledged, those in memory included."""
 
+    def interrupted(self) -> int:
+        """Of these, how many nobody appended: calls that began, and whose end this backlog makes up."""
+
     def finish(self) -> bool:
         """Remove an adopted writer's directory when nothing is left in it. False when something is."""

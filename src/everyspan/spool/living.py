@@ -90,6 +90,10 @@ class LivingBacklog:
         with self._lock:
             return self._writer.waiting_spans + self._keeper.tally.in_memory
 
+    def interrupted(self) -> int:
+        """None: what is open may still end."""
+        return 0
+
     def finish(self) -> bool:
         """False: the writer is alive."""
         return False
