@@ -121,3 +121,16 @@ def test_an_open_call_outlives_the_segment_it_began_in(tmp_path: Path, ended: bo
 
     spans = [identify(frame.payload) for frame in found if frame.kind == Kind.SPAN]
     assert [span.stamp and span.stamp.seq for span in spans] == ([122] if ended else [1])
+
+
+def test_a_call_whose_end_was_dropped_is_told_as_begun_and_not_as_killed(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    start(log, 1)
+    log.close()
+
+    batch = peek(the_dead(tmp_path))
+
+    request = ExportTraceServiceRequest.FromString(batch.body)
+    (span,) = request.resource_spans[0].scope_spans[0].spans
+    assert span.status.message == "the process ended in order, and the call's end was not recorded"
+    assert batch.spans == 1

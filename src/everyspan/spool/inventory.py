@@ -56,6 +56,8 @@ class Inventory:
     last_seq: Seq = _NO_SEQ
     died_ns: int = 0
     """The last sign of life: when the last segment was last written. The same at each look."""
+    closed: bool = False
+    """The writer said that it was finished."""
     is_last_word: bool = False
     """Everything had arrived; what is shipped only says that no more will come."""
 
@@ -87,6 +89,7 @@ def take_inventory(directory: Path, cursor: Position) -> Inventory:
                 starts[frame.seq] = entry  # a START can stand in segment 0, too: the later one counts
             if frame.kind != Kind.PART:  # a part is of no use to a receiver once nothing follows it
                 entries.append(entry)
+            found.closed = found.closed or frame.kind == Kind.CLOSE
     if found.extents:
         found.died_ns = os.stat(found.extents[-1].path).st_mtime_ns
     interrupted = {starts[seq] for seq in calls.still_open()}

@@ -32,12 +32,21 @@ _NO_TEXT = frozenset({"type", "role", "id", "url", "mime_type", "detail", "image
 """Keys in messages whose values the model does not read as text, or that are no text at all."""
 
 
-def interrupted_span(start_payload: bytes, parts: Iterable[bytes], *, end_ns: int) -> bytes:
+_DIED = "the process ended before the call did"
+_LOST = "the process ended in order, and the call's end was not recorded"
+
+
+def interrupted_span(
+    start_payload: bytes, parts: Iterable[bytes], *, end_ns: int, closed: bool = False
+) -> bytes:
     """The payload of the SPAN frame for a call that never ended, from its START frame's and its PART frames'.
 
     A part that is missing leaves a hole in the text and nothing else. For a model call the input is estimated, unless
     the provider had already told it, and so is the output when some of it had arrived; `everyspan.usage.source` is
     `estimated` then. The same arguments make the same bytes.
+
+    Args:
+        closed: the process ended in order. Then a DROP frame tells that the call's end was dropped, or it had none.
 
     Raises:
         WireError: there is no span in `start_payload`.
@@ -49,7 +58,8 @@ def interrupted_span(start_payload: bytes, parts: Iterable[bytes], *, end_ns: in
         said |= _estimated(began, known, texts)
     more = list(known.values())
     add_attributes(more, ATTRIBUTE, said.items())
-    return encode_interrupted(start_payload, end_ns=end_ns, more=b"".join(more))
+    why = _LOST if closed else _DIED
+    return encode_interrupted(start_payload, end_ns=end_ns, more=b"".join(more), why=why)
 
 
 def _joined(payloads: Iterable[bytes]) -> tuple[dict[str, bytes], dict[str, str]]:

@@ -27,13 +27,8 @@ from everyspan.wire.values import add_attributes, attribute
 _SPAN_ATTRIBUTE = b"\x4a"
 _STAMP_ATTRIBUTE = attribute(_SPAN_ATTRIBUTE, STAMP, PLACEHOLDER.decode())
 
-_INTERRUPTED = b"".join(
-    (
-        attribute(_SPAN_ATTRIBUTE, "everyspan.end", "interrupted"),
-        # Status: message and code ERROR. A START frame's own, unset status stands before it; parsers merge the two.
-        delimited(b"\x7a", delimited(b"\x12", b"the process ended before the call did") + b"\x18\x02"),
-    )
-)
+_INTERRUPTED = attribute(_SPAN_ATTRIBUTE, "everyspan.end", "interrupted")
+_DIED = "the process ended before the call did"
 
 _REMOTE_KNOWN = 0x100
 _REMOTE = 0x200
@@ -100,7 +95,7 @@ def encode_started(span: ReadableSpan) -> Encoded:
     return _encoded(tag_of(Kind.START), span, None)
 
 
-def encode_interrupted(start_payload: bytes, *, end_ns: int, more: bytes = b"") -> bytes:
+def encode_interrupted(start_payload: bytes, *, end_ns: int, more: bytes = b"", why: str = _DIED) -> bytes:
     """The payload of the SPAN frame that stands for a call whose process died.
 
     The same span as in the START frame's payload, stamp included, ended at `end_ns` (never before it began) with
@@ -108,6 +103,7 @@ def encode_interrupted(start_payload: bytes, *, end_ns: int, more: bytes = b"") 
 
     Args:
         more: further fields of the Span message, such as attributes.
+        why: the status's message.
 
     Raises:
         WireError: there is no span in `start_payload`.
@@ -117,7 +113,9 @@ def encode_interrupted(start_payload: bytes, *, end_ns: int, more: bytes = b"") 
     for field in inside(start_payload, span):
         if field.number == 7 and field.wire_type == FIXED64:
             (began_ns,) = FIXED_64.unpack_from(start_payload, field.value_start)
-    ended = _fixed64(b"\x41", max(end_ns, began_ns)) + more + _INTERRUPTED
+    # Status: message and code ERROR. A START frame's own, unset status stands before it; parsers merge the two.
+    status = delimited(b"\x7a", _text(b"\x12", why) + b"\x18\x02")
+    ended = _fixed64(b"\x41", max(end_ns, began_ns)) + more + _INTERRUPTED + status
     # From the inside out: each message that holds the span is longer by what its own content is longer.
     whole_span = delimited(b"\x12", start_payload[span.value_start : span.end] + ended)
     scoped = delimited(b"\x12", _replaced(start_payload, scope_spans, span, whole_span))
