@@ -315,7 +315,7 @@ def test_whatever_happens_in_whatever_order_what_was_said_of_each_frame_stays_tr
     run_state_machine_as_test(
         SpoolMachine,
         settings=settings(
-            max_examples=20_000 if full else 120,
+            max_examples=20_000 if full else 80,
             stateful_step_count=60 if full else 40,
             deadline=None,
             database=None,

@@ -48,7 +48,7 @@ def project_of(server: Server) -> str:
 def test_a_network_that_does_its_worst_loses_nothing_and_sends_the_key_nowhere(
     tmp_path: Path, report: Report, full: bool
 ) -> None:
-    least, faults = (50_000, 1000) if full else (1000, 40)
+    least, faults = (50_000, 1000) if full else (800, 30)
     with Sink() as elsewhere, running(tmp_path / "data", keys=KEYS) as server:
         with ChaosProxy(server.url, elsewhere=elsewhere.url, seed=least, stall_s=1.0) as proxy:
             destination = otlp_destination(proxy.url, api_key=SECRET)
