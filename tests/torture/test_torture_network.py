@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from decimal import Decimal
 from pathlib import Path
 
-from tests.collector_requests import settled
 from tests.programs import clean_environment
 from tests.sender_spans import new_log, root_of
 from tests.torture.calls import begin, end, score_rows
@@ -39,6 +39,14 @@ def rows_of(store: Store, trace_id: str = TRACE, *, project: str) -> list[SpanRo
     return found[1]
 
 
+def wait_until_moved(server: Server) -> None:
+    """Until the inbox is in the store; in full size that takes longer than the answers to the client."""
+    until = time.monotonic() + 600
+    while server.collector.pending and time.monotonic() < until:
+        time.sleep(0.02)
+    assert server.collector.pending == 0
+
+
 def project_of(server: Server) -> str:
     """The one project that anything arrived for."""
     (project,) = server.store.projects_of(TRACE)
@@ -65,7 +73,7 @@ def test_a_network_that_does_its_worst_loses_nothing_and_sends_the_key_nowhere(
             proxy.calm = True
             receipt = sender.flush(60)
             sender.close(20)
-        settled(server.url, authorization=f"Bearer {SECRET}")
+        wait_until_moved(server)
         known, rows = server.collector.moved.known, rows_of(server.store, project=project_of(server))
         proof = audit(server.store)
 
@@ -136,7 +144,7 @@ def test_a_collector_that_was_away_gets_everything_when_it_is_back(
         process.stdin.flush()
         pending = json.loads(process.stdout.readline())
         code = process.wait(30)
-        settled(server.url)
+        wait_until_moved(server)
         proof = audit(server.store)
     process.stdin.close()
     process.stdout.close()
@@ -187,7 +195,7 @@ def test_two_processes_that_seed_random_alike_lose_no_row(tmp_path: Path, report
             for name in ("one", "two")
         ]
         codes = [process.wait(60) for process in both]
-        settled(server.url)
+        wait_until_moved(server)
         proof = audit(server.store)
         traces = [trace.trace_id for trace in server.store.list_traces(TraceFilter())]
         rows = [row for trace_id in traces for row in rows_of(server.store, trace_id, project="default")]
