@@ -27,7 +27,9 @@ def set_attributes(span: Span, found: Mapping[str, AttributeValue]) -> None:
         span.set_attributes(found)  # it cuts and counts what is too much
         return
     for value in found.values():
-        if type(value) not in _CLEAN and (type(value) is not tuple or not _CLEAN.issuperset(map(type, value))):
+        if type(value) not in _CLEAN and (
+            type(value) is not tuple or not _CLEAN.issuperset(map(type, value))
+        ):
             span.set_attributes(found)
             return
     with lock:
