@@ -59,13 +59,14 @@ class Runtime:
         self.providers = Providers(self.registry)
         for destination in settings.destinations:
             self.registry.add(destination)
+        self.termination: Termination | None = None
         self.processes = ProcessHooks(
             leave=self._leave_child,
             settings=self._for_children,
             script=Path(__file__).with_name("spawned.py"),
         )
 
-    def install(self) -> None:
+    def install(self, *, is_child: bool) -> None:
         """Hook the libraries that are loaded, and those that will be."""
         tracer_provider.install(self.providers)
         threads.install()
@@ -75,8 +76,9 @@ class Runtime:
         metrics.install(self.sender, self.registry)
         self.processes.install()
         timeout_s = min(self.settings.exit_timeout_s, _SIGTERM_TIMEOUT_S)
-        if timeout_s:  # with no time to deliver, SIGTERM may as well stay what it is
-            Termination(self._terminate, within_s=timeout_s).install()
+        if timeout_s and not is_child:  # with no time to deliver, SIGTERM may as well stay what it is
+            self.termination = Termination(self._terminate, within_s=timeout_s)
+            self.termination.install()
 
     def _open_log(self, destination: Destination) -> Log:
         root = self.settings.spool_dir / destination.id
@@ -145,6 +147,8 @@ class Runtime:
         forget_open_calls()
         self.registry.forked()
         self.processes.forked()
+        if self.termination is not None:
+            self.termination.forked()
 
     def _terminate(self, timeout_s: float) -> None:
         if os.getpid() == 1:
@@ -179,14 +183,14 @@ def _running() -> Runtime:
     return _start(from_environment()) if runtime is None else runtime
 
 
-def _start(settings: Settings) -> Runtime:
+def _start(settings: Settings, *, is_child: bool = False) -> Runtime:
     global _runtime
     with _lock:
         if _runtime is None:
             _runtime = Runtime(settings)
             atexit.register(_runtime.at_exit)
             os.register_at_fork(after_in_parent=_runtime.processes.forks, after_in_child=_after_fork_in_child)
-            _runtime.install()
+            _runtime.install(is_child=is_child)
         return _runtime
 
 
@@ -197,9 +201,9 @@ def _after_fork_in_child() -> None:
         _runtime.forked()
 
 
-def start(settings: Settings) -> None:
-    """`init` with settings that are made already; does nothing in a process that records."""
-    _start(settings)
+def start_child(settings: Settings) -> None:
+    """`init` in a child that `multiprocessing` spawned, with its parent's settings."""
+    _start(settings, is_child=True)
 
 
 def init(endpoint: str | None = None, *, api_key: str | None = None) -> None:

@@ -23,7 +23,9 @@ def _begin(settings: bytes, around: tuple[Any, ...]) -> None:
     from everyspan.instrument.carried import Surroundings
     from everyspan.record import ambient
 
-    client.start(pickle.loads(settings))  # our parent's own bytes, through a pipe that only it can write to
+    client.start_child(
+        pickle.loads(settings)
+    )  # our parent's own bytes, through a pipe that only it can write to
     carried = Surroundings(*around)
     context.attach(carried.context())
     ambient.say(carried.said)

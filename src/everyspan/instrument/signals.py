@@ -3,6 +3,9 @@
 Python leaves SIGTERM to the kernel, which ends the process at once: no `atexit`, no `finally`. Where the program left
 it so, a handler of ours stands instead, and nobody can tell: `signal.getsignal` and `signal.signal` go on to say
 SIG_DFL, and setting SIG_DFL puts ours back. A handler of the program's own is never touched: it decides what happens.
+
+Children keep the kernel's way. `multiprocessing.Pool` ends its workers by SIGTERM while it holds the lock that they
+wait for, and a handler in Python never runs when the signal comes just before such a wait (seen with CPython 3.11).
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ _GRACE_S = 0.2
 
 
 class Termination:
-    """What SIGTERM does in this process, and in its forked children, while nobody else handles it.
+    """What SIGTERM does in this process, but not in its forked children, while nobody else handles it.
 
     Args:
         leave: delivers for at most so many seconds; called in a thread of its own.
@@ -33,6 +36,7 @@ class Termination:
         self._leave = leave
         self._within_s = within_s
         self._leaving = False
+        self._pid = 0
         self._handler = self._handle  # one object: a bound method is another one each time it is looked up
 
     def install(self) -> None:
@@ -40,14 +44,21 @@ class Termination:
 
         Only the main thread may set handlers: called from another one, ours begins when SIG_DFL is set again.
         """
+        self._pid = os.getpid()
         patch.exchange(signal.signal, self._set)
         patch.exchange(signal.getsignal, self._get)
         allowed = threading.current_thread() is threading.main_thread()
         if allowed and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # through `_set`
 
+    def forked(self) -> None:
+        """In a forked child: SIGTERM is left to the kernel again."""
+        set_handler, get_handler = patch.original_of(signal.signal), patch.original_of(signal.getsignal)
+        if get_handler(signal.SIGTERM) is self._handler:
+            set_handler(signal.SIGTERM, signal.SIG_DFL)
+
     def _set(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if args == (signal.SIGTERM, signal.SIG_DFL):
+        if args == (signal.SIGTERM, signal.SIG_DFL) and os.getpid() == self._pid:
             args = (signal.SIGTERM, self._handler)
         return self._as_seen(original(*args, **kwargs))
 

@@ -8,6 +8,7 @@ the code reads like blocking code, and nothing blocks but the name look-up (`get
 from __future__ import annotations
 
 import errno
+import importlib
 import io
 import os
 import re
@@ -22,8 +23,8 @@ from everyspan.sender.outcome import Answer
 if TYPE_CHECKING:
     import ssl
 
-# `http.client` and `ssl` are imported where they are first needed, in the sender's thread: together they take a
-# quarter of the time of `import everyspan`, and programs that are short-lived feel it.
+# `http.client` and `ssl` are not imported with this module: together they take a quarter of the time of `import
+# everyspan`, and programs that are short-lived feel it. `import_the_rest` does it, before there is a thread.
 
 _LONGEST_ANSWER_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 16
@@ -55,6 +56,16 @@ class NotHttpError(Exception):
 
 class ClosedEarlyError(ConnectionResetError):
     """The peer closed the connection before one byte of an answer, as happens to idle ones."""
+
+
+def import_the_rest() -> None:
+    """Import all that sending needs; call it before the thread that sends is started.
+
+    A child that is forked while another thread imports a module has half of that module for ever (seen: "cannot access
+    submodule 'client' of module 'http'", and the child delivered nothing).
+    """
+    for name in ("email.utils", "http.client", "ssl", "urllib.request"):
+        importlib.import_module(name)
 
 
 def connect(host: str, port: int, *, within_s: float) -> Generator[Wait, None, socket.socket]:

@@ -16,6 +16,7 @@ from everyspan.clock import monotonic_s
 from everyspan.model.destination import Destination
 from everyspan.model.receipt import Receipt
 from everyspan.sender.attend import Bell, attend, suppress_instrumentation
+from everyspan.sender.exchange import import_the_rest
 from everyspan.sender.http import Poster
 from everyspan.sender.lane import Lane, Timing
 from everyspan.sender.outcome import UNREACHABLE
@@ -184,6 +185,7 @@ class Sender:
         with self._lock:
             if self._thread is not None or self._closed:
                 return
+            import_the_rest()
             thread = threading.Thread(target=self._run, name=_THREAD_NAME, daemon=True)
             try:
                 thread.start()
