@@ -57,6 +57,7 @@ class Sender:
         allow_key_in_clear: bool = False,
         clock: Callable[[], float] = monotonic_s,
     ) -> None:
+        import_the_rest()  # not with the first span: a child may be forked while another thread is at it
         self.errors: Counter[str] = Counter()
         """Failures of the sender itself, by name."""
         self._timing = Timing(answer_s=timeout_s, linger_s=linger_s, clock=clock)
@@ -185,7 +186,6 @@ class Sender:
         with self._lock:
             if self._thread is not None or self._closed:
                 return
-            import_the_rest()
             thread = threading.Thread(target=self._run, name=_THREAD_NAME, daemon=True)
             try:
                 thread.start()
