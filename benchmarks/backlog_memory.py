@@ -16,13 +16,13 @@ import tempfile
 import threading
 import time
 
-from benchmarks._sink import CountingSink
-from benchmarks._spans import make, prompt_length, resource, text
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 import everyspan
+from benchmarks._sink import CountingSink
+from benchmarks._spans import make, prompt_length, resource, text
 from everyspan.client import _running
 
 _SIZE_BYTES = 20_000

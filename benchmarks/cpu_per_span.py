@@ -19,10 +19,11 @@ import tempfile
 import time
 from collections.abc import Callable
 
-from benchmarks._sink import CountingSink
-from benchmarks._spans import make, prompt_length, resource, text
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+
+from benchmarks._sink import CountingSink
+from benchmarks._spans import make, prompt_length, resource, text
 
 VARIANTS = ("nobody", "everyspan", "stock")
 _BURST = 500

@@ -14,12 +14,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks._sink import CountingSink
-from benchmarks._spans import finished
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+from benchmarks._sink import CountingSink
+from benchmarks._spans import finished
 from everyspan.model.destination import Destination
 from everyspan.sender.drain import drain
 from everyspan.settings import Fsync

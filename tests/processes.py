@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from tests.programs import clean_environment
-
 from everyspan.model.destination import Destination
 from everyspan.model.receipt import Receipt
 from everyspan.sender.drain import drain
 from everyspan.testing.sink import Sink
 from everyspan.wire.frame import Kind, walk
+from tests.programs import clean_environment
 
 EVERYSPAN = [str(Path(sys.executable).with_name("everyspan")), "run"]
 

@@ -6,10 +6,10 @@ import base64
 from pathlib import Path
 
 import pytest
-from tests.collector_requests import TRACE_ID, body, generation, get, post, settled
 
 from everyspan.errors import SettingsError, StoreError
 from everyspan.server import running, serve
+from tests.collector_requests import TRACE_ID, body, generation, get, post, settled
 
 READS = [
     "/",

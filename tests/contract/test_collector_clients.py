@@ -15,9 +15,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import Status, StatusCode
-from tests.collector_requests import get, settled
 
 from everyspan.server import Server, running
+from tests.collector_requests import get, settled
 
 KEY = "pk-lf-shop:sk-lf-secret"
 BEARER = "Bearer sk-lf-secret"

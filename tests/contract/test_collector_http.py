@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import zstandard
-from tests.collector_requests import TRACE_ID, Answer, body, generation, get, post, settled, span
 
 from everyspan.collector.limits import Limits
 from everyspan.server import Server, running
 from everyspan.version import __version__
 from everyspan.wire.decode import wrap
 from everyspan.wire.frame import Kind, pack
+from tests.collector_requests import TRACE_ID, Answer, body, generation, get, post, settled, span
 
 WRITER = "0000042-0123456789ab"
 

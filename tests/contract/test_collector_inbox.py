@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.collector_requests import PROTOBUF, START_NS, body, generation, span
 
 from everyspan.collector.accept import Envelope, seal
 from everyspan.collector.attempts import Attempts
@@ -23,6 +22,7 @@ from everyspan.errors import CollectorError, StoreError
 from everyspan.store.reads import Inserted, TraceFilter
 from everyspan.store.rows import Numbers, Sighting, SpanRow
 from everyspan.store.sqlite import SqliteStore
+from tests.collector_requests import PROTOBUF, START_NS, body, generation, span
 
 
 class FaultyStore(SqliteStore):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.sender_spans import begin, new_log, record, root_of
 
 from everyspan.model.destination import Destination
 from everyspan.sender.ship import Sender
@@ -17,6 +16,7 @@ from everyspan.spool import Log
 from everyspan.testing.sink import Sink
 from everyspan.wire.decode import pieces
 from everyspan.wire.frame import Kind
+from tests.sender_spans import begin, new_log, record, root_of
 
 KEY = ("Authorization", "Bearer secret-key-of-the-project")
 

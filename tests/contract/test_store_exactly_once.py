@@ -11,6 +11,14 @@ from typing import cast
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from everyspan.errors import StoreError
+from everyspan.model.ids import WriterId
+from everyspan.model.money import CostState
+from everyspan.model.usage import Usage
+from everyspan.store.reads import CostBy, CostFilter, TraceFilter, WriterFilter
+from everyspan.store.rows import Numbers, Sighting, SpanRow
+from everyspan.store.store import Inserted, Store
 from tests.store_rows import (
     NOON_NS,
     call,
@@ -24,14 +32,6 @@ from tests.store_rows import (
     stamped,
     trace_id,
 )
-
-from everyspan.errors import StoreError
-from everyspan.model.ids import WriterId
-from everyspan.model.money import CostState
-from everyspan.model.usage import Usage
-from everyspan.store.reads import CostBy, CostFilter, TraceFilter, WriterFilter
-from everyspan.store.rows import Numbers, Sighting, SpanRow
-from everyspan.store.store import Inserted, Store
 
 OTHER = WriterId("0000043-bbbbbbbbbbbb")
 

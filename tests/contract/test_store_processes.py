@@ -12,13 +12,13 @@ from decimal import Decimal
 from multiprocessing.connection import Connection
 
 import pytest
-from tests.store_rows import numbers, sighting, stamped, trace_id
 
 from everyspan.errors import StoreError
 from everyspan.model.ids import Seq
 from everyspan.store.reads import CostBy, CostFilter, TraceFilter, WriterFilter
 from everyspan.store.rows import Numbers, SpanRow
 from everyspan.store.store import Store, open_store
+from tests.store_rows import numbers, sighting, stamped, trace_id
 
 _SPAWN = multiprocessing.get_context("spawn")
 _BATCH = 20

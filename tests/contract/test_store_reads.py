@@ -10,6 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from everyspan.model.money import CostState
+from everyspan.model.usage import Usage
+from everyspan.store.reads import CostBy, CostFilter, TraceFilter, Unnumbered, WriterFilter
+from everyspan.store.rows import SpanRow
+from everyspan.store.store import Store
 from tests.store_rows import (
     DAY_NS,
     NOON_NS,
@@ -23,12 +29,6 @@ from tests.store_rows import (
     stamped,
     trace_id,
 )
-
-from everyspan.model.money import CostState
-from everyspan.model.usage import Usage
-from everyspan.store.reads import CostBy, CostFilter, TraceFilter, Unnumbered, WriterFilter
-from everyspan.store.rows import SpanRow
-from everyspan.store.store import Store
 
 any_text = st.text(st.characters() | st.characters(categories=["Cs"]), max_size=40)
 

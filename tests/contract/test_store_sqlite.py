@@ -11,11 +11,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from tests.store_rows import everything, stamped
 
 from everyspan.errors import StoreError
 from everyspan.store.reads import TraceFilter, WriterFilter
 from everyspan.store.store import open_store
+from tests.store_rows import everything, stamped
 
 
 @pytest.fixture

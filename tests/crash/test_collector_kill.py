@@ -13,12 +13,11 @@ from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.collector_requests import PROTOBUF, START_NS, body, generation, get, settled, span
-
 from everyspan.collector.accept import Envelope, seal
 from everyspan.collector.inbox import Inbox
 from everyspan.wire.decode import wrap
 from everyspan.wire.frame import Kind, pack
+from tests.collector_requests import PROTOBUF, START_NS, body, generation, get, settled, span
 
 SERVER = """
 import sys

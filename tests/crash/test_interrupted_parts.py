@@ -14,13 +14,13 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
-from tests.spool_frames import drain, open_log
 
 from everyspan.spool import Kept, Log, adopt
 from everyspan.wire.decode import unwrap
 from everyspan.wire.encode import encode_span, encode_started
 from everyspan.wire.frame import Kind
 from everyspan.wire.part import encode_part
+from tests.spool_frames import drain, open_log
 
 KILLS = 25
 STREAMS = 3

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.processes import Program, deliver_the_rest, missing_numbers, parents, python
 
 from everyspan.settings import spool_dir
 from everyspan.testing.sink import Sink
+from tests.processes import Program, deliver_the_rest, missing_numbers, parents, python
 
 # What Lambda's own runtime does: one invocation for each line, with the time that it has, and the answer said aloud.
 RUNTIME = """

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.processes import EVERYSPAN, Program, deliver_the_rest, missing_numbers, parents, python
 
 from everyspan.testing import FakeProvider
 from everyspan.testing.sink import Sink
+from tests.processes import EVERYSPAN, Program, deliver_the_rest, missing_numbers, parents, python
 
 # A program that nobody edited for us, apart from the spans that tell where work was done.
 POOLS = """

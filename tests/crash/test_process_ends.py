@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.processes import Program, deliver_the_rest, missing_numbers, parents, python
 
 from everyspan.testing import FakeProvider
 from everyspan.testing.sink import Sink
+from tests.processes import Program, deliver_the_rest, missing_numbers, parents, python
 
 SPANS = 20
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.processes import Program, deliver_the_rest, missing_numbers, parents, python
 
 from everyspan.testing.sink import Sink
+from tests.processes import Program, deliver_the_rest, missing_numbers, parents, python
 
 TASKS = 5
 TREE = {

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.processes import Program, deliver_the_rest, missing_numbers, parents
 
 from everyspan.testing.sink import Sink
+from tests.processes import Program, deliver_the_rest, missing_numbers, parents
 
 REQUESTS = 12
 

@@ -12,7 +12,6 @@ from typing import IO
 
 import pytest
 from opentelemetry import context
-from tests.sender_spans import new_log, root_of
 
 from everyspan.errors import SettingsError
 from everyspan.model.destination import Destination
@@ -20,6 +19,7 @@ from everyspan.model.receipt import Receipt
 from everyspan.sender.drain import drain
 from everyspan.sender.ship import Sender
 from everyspan.testing.sink import Sink
+from tests.sender_spans import new_log, root_of
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.spool_frames import Found, drain, end, open_log, segments, seqs
 
 from everyspan.spool import Kept, adopt
 from everyspan.wire.decode import unwrap
 from everyspan.wire.frame import Kind
+from tests.spool_frames import Found, drain, end, open_log, segments, seqs
 
 # RLIMIT_FSIZE makes write(2) take a part and then nothing, as a full disk does. The second half runs without it.
 FULL = """

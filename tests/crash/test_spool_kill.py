@@ -11,12 +11,11 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from tests.spool_frames import drain, end, open_log, seqs, start
-
 from everyspan.model.ids import WriterId
 from everyspan.spool import adopt
 from everyspan.wire.decode import identify
 from everyspan.wire.frame import Kind
+from tests.spool_frames import drain, end, open_log, seqs, start
 
 # Threads append START and SPAN frames of random sizes, also in forked children; after each append that said DISK the
 # call's number goes to the pipe, in one write that can not be torn. Then the whole process group is killed.

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.programs import clean_environment
 
 from everyspan.testing.sink import Sink
+from tests.programs import clean_environment
 
 # 20 KB a span that no rule takes for texts to be left out. The last line is what the program knows of itself.
 BUSY = """

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.recording import Recording, recording
 
 import everyspan
 from everyspan.testing import FakeProvider
 from everyspan.testing.sink import Sink
+from tests.recording import Recording, recording
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.programs import run_program
-
 from everyspan.testing.sink import Sink
+from tests.programs import run_program
 
 
 def test_a_provider_set_after_init_becomes_the_global_one_and_its_spans_are_recorded(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.programs import run_program
 
 from everyspan.testing import FakeProvider
 from everyspan.testing.received import ReceivedSpan
 from everyspan.testing.sink import Sink
+from tests.programs import run_program
 
 pytest.importorskip("langfuse", reason="Langfuse's SDK is not installed")
 

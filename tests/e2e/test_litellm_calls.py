@@ -13,10 +13,10 @@ from typing import Any
 import litellm
 import pytest
 from litellm import acompletion, completion  # taken before everyspan.init(), as user programs do
-from tests.recording import Recording
 
 import everyspan
 from everyspan.testing import FakeProvider
+from tests.recording import Recording
 
 litellm.suppress_debug_info = True
 completion_taken_earlier = functools.partial(completion, max_tokens=64)

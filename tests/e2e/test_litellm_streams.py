@@ -10,10 +10,10 @@ import litellm
 import pytest
 from litellm import acompletion, completion
 from opentelemetry import trace
-from tests.recording import Recording
 
 import everyspan
 from everyspan.testing import FakeProvider
+from tests.recording import Recording
 
 litellm.suppress_debug_info = True
 

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from opentelemetry import trace
-from tests.recording import Recording
 
 import everyspan
 from everyspan.testing.received import ReceivedSpan
+from tests.recording import Recording
 
 
 def current_span_id() -> str:

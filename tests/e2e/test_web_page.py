@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.collector_requests import START_NS, TRACE_ID, body, generation, post, settled, span
 
 from everyspan.server import Server, running
 from everyspan.wire.decode import wrap
 from everyspan.wire.frame import Kind, pack
+from tests.collector_requests import START_NS, TRACE_ID, body, generation, post, settled, span
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: `make setup` installs it"

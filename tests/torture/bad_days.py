@@ -19,15 +19,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tests.spool_frames import Found, frames_of, open_log
-from tests.torture.calls import begin, end
-from tests.torture.faults import CALLS, ERRORS, SHORT, Faults, InLibc, InPython
-
 from everyspan.errors import EveryspanError, SpoolError
 from everyspan.settings import Fsync
 from everyspan.spool import Backlog, Kept, Log, adopt, keeper, writer
 from everyspan.wire.decode import identify, unwrap
 from everyspan.wire.frame import Kind
+from tests.spool_frames import Found, frames_of, open_log
+from tests.torture.calls import begin, end
+from tests.torture.faults import CALLS, ERRORS, SHORT, Faults, InLibc, InPython
 
 _CALLS = 12
 _GIVE_UP_AFTER = 5

@@ -9,12 +9,12 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext
-from tests.torture.scores import Score
 
 from everyspan.spool import Kept, Log
 from everyspan.store.rows import SpanRow
 from everyspan.wire.encode import Encoded, encode_span, encode_started
 from everyspan.wire.frame import Kind
+from tests.torture.scores import Score
 
 _RESOURCE = Resource({"service.name": "torture"})
 _SCOPE = InstrumentationScope("tests.torture")

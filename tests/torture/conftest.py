@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.torture.scores import Score, table
 
 _SCORES = pytest.StashKey[list[Score]]()

@@ -9,10 +9,9 @@ import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from everyspan.spool import Backlog, Kept, Log, adopt
 from tests.spool_frames import open_log
 from tests.torture.calls import begin, end
-
-from everyspan.spool import Backlog, Kept, Log, adopt
 
 TOLD_BYTES = 16
 _CALLS_PER_THREAD = 1_000_000

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.spool_frames import open_log
-from tests.torture.calls import begin, end
-from tests.torture.conftest import Report
-from tests.torture.scores import Score
 
 from everyspan.model.ids import Seq
 from everyspan.spool import adopt
 from everyspan.wire.frame import NUMBERED, Kind, scan, walk
+from tests.spool_frames import open_log
+from tests.torture.calls import begin, end
+from tests.torture.conftest import Report
+from tests.torture.scores import Score
 
 _CALLS = 3
 

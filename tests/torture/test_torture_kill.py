@@ -15,16 +15,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from tests.torture import doomed
-from tests.torture.calls import parent_of, span_id_of
-from tests.torture.conftest import Report
-from tests.torture.scores import Score
-
 from everyspan.model.ids import WriterId
 from everyspan.spool import adopt
 from everyspan.testing.received import decode_spans
 from everyspan.wire.decode import identify
 from everyspan.wire.frame import NUMBERED, Kind, walk
+from tests.torture import doomed
+from tests.torture.calls import parent_of, span_id_of
+from tests.torture.conftest import Report
+from tests.torture.scores import Score
 
 _LOCKS_GO_WITHIN_S = 5.0
 _FORKS = multiprocessing.get_context("forkserver")

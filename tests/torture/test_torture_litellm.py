@@ -10,12 +10,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Self
 
-from tests.collector_requests import settled
-from tests.programs import clean_environment
-from tests.torture.chaos import ChaosProxy
-from tests.torture.conftest import Report
-from tests.torture.scores import Score
-
 from everyspan.model.destination import Destination
 from everyspan.query.completeness import Verdict, audit
 from everyspan.sender.drain import drain
@@ -27,6 +21,11 @@ from everyspan.store.rows import SpanRow
 from everyspan.store.store import Store
 from everyspan.testing import FakeProvider, Outcome
 from everyspan.testing.sink import Sink
+from tests.collector_requests import settled
+from tests.programs import clean_environment
+from tests.torture.chaos import ChaosProxy
+from tests.torture.conftest import Report
+from tests.torture.scores import Score
 
 # `go` waits for a line from the test, so that each phase meets what it is meant to meet.
 APPLICATION = """

@@ -24,11 +24,6 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.spool_frames import open_log
-from tests.torture.calls import call
-from tests.torture.conftest import Report
-from tests.torture.platters import Platters
-from tests.torture.scores import Score
 
 from everyspan.errors import SpoolError
 from everyspan.model.ids import Seq, WriterId
@@ -37,6 +32,11 @@ from everyspan.spool import Backlog, Batch, Kept, Log, adopt, keeper, writer
 from everyspan.wire.decode import unwrap
 from everyspan.wire.encode import encode_span, encode_started
 from everyspan.wire.frame import Kind, walk
+from tests.spool_frames import open_log
+from tests.torture.calls import call
+from tests.torture.conftest import Report
+from tests.torture.platters import Platters
+from tests.torture.scores import Score
 
 Place = tuple[WriterId | None, Seq]
 

@@ -9,13 +9,6 @@ import time
 from decimal import Decimal
 from pathlib import Path
 
-from tests.programs import clean_environment
-from tests.sender_spans import new_log, root_of
-from tests.torture.calls import begin, end, score_rows
-from tests.torture.chaos import ChaosProxy
-from tests.torture.conftest import Report
-from tests.torture.scores import Score
-
 from everyspan.query.completeness import Verdict, audit
 from everyspan.sender.ship import Sender
 from everyspan.server import Server, running
@@ -25,6 +18,12 @@ from everyspan.store.reads import TraceFilter
 from everyspan.store.rows import SpanRow
 from everyspan.store.store import Store
 from everyspan.testing.sink import Sink
+from tests.programs import clean_environment
+from tests.sender_spans import new_log, root_of
+from tests.torture.calls import begin, end, score_rows
+from tests.torture.chaos import ChaosProxy
+from tests.torture.conftest import Report
+from tests.torture.scores import Score
 
 SECRET = "sk-torture-0123456789"
 KEYS = ["pk-torture:" + SECRET]

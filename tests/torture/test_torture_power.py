@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.spool_frames import drain, open_log, segments
-from tests.torture.calls import begin, end, span_id_of
-from tests.torture.platters import Platters
 
 from everyspan.settings import Fsync
 from everyspan.spool import Kept, Log, adopt
 from everyspan.wire.decode import identify
 from everyspan.wire.frame import Kind
+from tests.spool_frames import drain, open_log, segments
+from tests.torture.calls import begin, end, span_id_of
+from tests.torture.platters import Platters
 
 
 @pytest.fixture

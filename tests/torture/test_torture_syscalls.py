@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.torture.conftest import Report
 from tests.torture.faults import compiled
 from tests.torture.scores import Score

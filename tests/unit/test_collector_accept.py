@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from google.protobuf.json_format import MessageToDict
-from tests.collector_requests import PROTOBUF, START_NS, TRACE_ID, body, generation, request, span
 
 from everyspan.collector.accept import Envelope, Examined, examine, seal, unseal
 from everyspan.collector.limits import Limits
 from everyspan.collector.reader import read
 from everyspan.errors import CollectorError, WireError
 from everyspan.wire.protobuf import delimited, field_tag
+from tests.collector_requests import PROTOBUF, START_NS, TRACE_ID, body, generation, request, span
 
 LIMITS = Limits()
 ENVELOPE = Envelope(project="default", received_ns=START_NS)

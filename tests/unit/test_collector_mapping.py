@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.collector_requests import START_NS, generation, key_values, row_of, span
 
 from everyspan.model.money import CostState
 from everyspan.store.rows import SpanRow
+from tests.collector_requests import START_NS, generation, key_values, row_of, span
 
 DIALECTS: dict[str, dict[str, Any]] = {
     "OpenTelemetry GenAI": {

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.store_rows import WRITER, dropped, numbers, sighting, span, stamped
 
 from everyspan.model.ids import Seq, WriterId
 from everyspan.query.completeness import Audit, Verdict, WriterAudit, WriterFilter, account, audit
@@ -17,6 +16,7 @@ from everyspan.store.ranges import merge
 from everyspan.store.reads import Dropped, WriterState
 from everyspan.store.rows import Numbers, Sighting, SpanRow
 from everyspan.store.store import Store, open_store
+from tests.store_rows import WRITER, dropped, numbers, sighting, span, stamped
 
 ALL_HERE: tuple[list[SpanRow], list[Numbers]] = ([stamped(1, 2), stamped(2, 4)], [numbers(1), numbers(3)])
 

@@ -8,11 +8,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.store_rows import DAY_NS, NOON_NS, call, span
 
 from everyspan.model.money import CostState
 from everyspan.query.costs import CostBy, CostFilter, costs
 from everyspan.store.store import Store, open_store
+from tests.store_rows import DAY_NS, NOON_NS, call, span
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.store_rows import NOON_NS, call, span, span_id, trace_id
 
 from everyspan.errors import NotFoundError, SettingsError
 from everyspan.query.traces import TraceFilter, in_tree_order, list_traces, trace
 from everyspan.store.store import Store, open_store
+from tests.store_rows import NOON_NS, call, span, span_id, trace_id
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from tests.spool_frames import drain, end, frames_of, opaque, open_log, segments, seqs
 
 from everyspan.errors import SpoolError
 from everyspan.spool import Backlog, Batch, Log, adopt, waiting
 from everyspan.wire.frame import Kind, scan
+from tests.spool_frames import drain, end, frames_of, opaque, open_log, segments, seqs
 
 
 def living(log: Log) -> Backlog:

@@ -12,13 +12,13 @@ from pathlib import Path
 from types import FrameType, SimpleNamespace
 
 import pytest
-from tests.spool_frames import ABOUT, Found, drain, end, open_log, segments, seqs
 
 from everyspan.settings import Drop, Fsync
 from everyspan.spool import Kept, Log, ring
 from everyspan.spool.room import LEAST_BYTES, MIB, MOST_BYTES, WhenFull, default_cap_bytes
 from everyspan.wire.decode import unwrap
 from everyspan.wire.frame import Kind
+from tests.spool_frames import ABOUT, Found, drain, end, open_log, segments, seqs
 
 CAP = 256 << 10
 TEXT = "x" * 4000

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from tests.spool_frames import drain, end, frames_of, open_log, segments, seqs, start
 
 from everyspan.spool import Backlog, Batch, Log, adopt
 from everyspan.wire.decode import identify
 from everyspan.wire.frame import Kind
+from tests.spool_frames import drain, end, frames_of, open_log, segments, seqs, start
 
 
 def living(log: Log) -> Backlog:

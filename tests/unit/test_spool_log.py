@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.spool_frames import Found, drain, end, frames_of, opaque, open_log, segments, seqs, start
 
 from everyspan.errors import SpoolError
 from everyspan.settings import Fsync
 from everyspan.spool import Kept, Log, adopt
 from everyspan.wire.decode import identify, unwrap
 from everyspan.wire.frame import Kind
+from tests.spool_frames import Found, drain, end, frames_of, opaque, open_log, segments, seqs, start
 
 
 def accounted(log: Log) -> bool:

@@ -12,7 +12,6 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanContext
-from tests.spool_frames import drain, end, open_log, segments, seqs
 
 from everyspan.model.destination import Destination
 from everyspan.record.growing import GrowingMessage
@@ -23,6 +22,7 @@ from everyspan.wire.decode import unwrap
 from everyspan.wire.encode import encode_span, encode_started
 from everyspan.wire.frame import Kind
 from everyspan.wire.part import encode_part
+from tests.spool_frames import drain, end, open_log, segments, seqs
 
 OUTPUT = "gen_ai.output.messages"
 CLOSES = {OUTPUT: '"}]}]'}

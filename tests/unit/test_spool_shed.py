@@ -9,7 +9,6 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Status, StatusCode
 from opentelemetry.util.types import AttributeValue
-from tests.spool_frames import drain
 
 from everyspan.model.destination import Destination
 from everyspan.record.processor import EveryspanProcessor
@@ -20,6 +19,7 @@ from everyspan.settings import Fsync
 from everyspan.spool import Log
 from everyspan.wire.decode import unwrap
 from everyspan.wire.frame import Kind
+from tests.spool_frames import drain
 
 CAP = 64 << 10
 MONEY: dict[str, AttributeValue] = {

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.spool_frames import Found, drain, end, frames_of, open_log, seqs, start
 
 from everyspan.spool import Batch, Kept, adopt, ring
 from everyspan.spool.lease import DEAD_AFTER_S
 from everyspan.wire.decode import unwrap
 from everyspan.wire.frame import Kind
+from tests.spool_frames import Found, drain, end, frames_of, open_log, seqs, start
 
 TEXT = "x" * 4000
 
