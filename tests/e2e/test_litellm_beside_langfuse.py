@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from decimal import Decimal
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from everyspan.testing.received import ReceivedSpan
 from everyspan.testing.sink import Sink
 from tests.programs import run_program
 
-pytest.importorskip("langfuse", reason="Langfuse's SDK is not installed")
+langfuse = pytest.importorskip("langfuse", reason="Langfuse's SDK is not installed")
 
 BATCH = """
 import asyncio, everyspan, litellm, os
@@ -102,6 +103,10 @@ def test_langfuse_is_told_the_exact_usage_and_cost(provider: FakeProvider, tmp_p
     )
 
 
+@pytest.mark.skipif(
+    "mask_otel_spans" not in signature(langfuse.Langfuse).parameters,
+    reason="this Langfuse SDK masks no spans but its own: mask_otel_spans came with 5.0",
+)
 def test_langfuses_mask_runs_before_anything_is_on_disk(provider: FakeProvider, tmp_path: Path) -> None:
     masked = """
 def mask(*, params):

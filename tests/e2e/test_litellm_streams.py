@@ -87,8 +87,11 @@ def test_a_stream_that_is_dropped_ends_when_it_is_collected(ask: Arguments, reco
         next(iter(completion(**ask("[[words=50]] Count."))))
 
     drop()
+    # litellm 1.83 keeps the local names of its last call, the stream among them, until the next one.
+    list(completion(**ask("Hello")))
 
-    assert recorded.only_call().attributes["everyspan.end"] == "abandoned"
+    ends = [call.attributes["everyspan.end"] for call in recorded.calls()]
+    assert sorted(map(str, ends)) == ["abandoned", "complete"]
 
 
 def test_a_stream_whose_reader_is_cancelled_is_cancelled(

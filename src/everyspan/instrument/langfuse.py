@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from everyspan.instrument import patch
 from everyspan.instrument.imports import when_imported
-from everyspan.instrument.takeover import take_over
+from everyspan.instrument.takeover import DirectQueue, take_over
 from everyspan.model.destination import Dialect
 from everyspan.record.processor import chain
 from everyspan.record.provider import Providers
@@ -46,20 +46,20 @@ class LangfuseHooks:
     def _take_over(self, processor: Any, module: ModuleType) -> None:
         try:
             shadows = self._providers.shadows
-            outlet = take_over(processor, self._registry, shadows, dialect=Dialect.LANGFUSE)
-            if outlet is None:
+            queue = take_over(processor, self._registry, shadows, dialect=Dialect.LANGFUSE)
+            if queue is None:
                 return
             default = getattr(module, "is_default_export_span", None)
             if getattr(processor, "_should_export_span", None) is default and default is not None:
                 # Langfuse's own filter passes spans with `gen_ai.` attributes; `@everyspan.observe` spans have none,
                 # and without them a generation would have no parent there.
                 processor._should_export_span = lambda span: is_ours(span) or default(span)
-            processor.on_start = _starting(processor, shadows)
+            processor.on_start = _starting(processor, queue, shadows)
         except Exception as error:  # noqa: BLE001 - Langfuse goes on with its own queue
             TALLY.fault("take over Langfuse's span processor", error)
 
 
-def _starting(processor: Any, shadows: Shadows) -> Callable[..., None]:
+def _starting(processor: Any, queue: DirectQueue, shadows: Shadows) -> Callable[..., None]:
     """`processor.on_start`, and a START frame for spans that will be exported, after Langfuse's attributes are set."""
     original = processor.on_start
 
@@ -67,7 +67,7 @@ def _starting(processor: Any, shadows: Shadows) -> Callable[..., None]:
         original(span, parent_context)
         try:
             if _is_for(processor, span) and not shadows.is_inside(span):
-                processor._batch_processor.emit(span)
+                queue.emit(span)
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("record the start of a span", error)
 

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import INVALID_SPAN
 
 from everyspan.instrument import patch
@@ -68,7 +69,7 @@ class LitellmCallbackHooks:
         processor = original(*args, **kwargs)
         try:
             dialect = _OURS.get(type(args[0]).__name__)
-            if dialect is not None and hasattr(processor, "_batch_processor"):
+            if dialect is not None and isinstance(processor, BatchSpanProcessor):
                 take_over(
                     processor, self._registry, self._providers.shadows, dialect=dialect, choose=self._known
                 )

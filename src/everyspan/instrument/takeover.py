@@ -59,14 +59,14 @@ class SpoolExporter(SpanExporter):
 class DirectQueue:
     """Takes the place of the processor's queue: hands each span over at once, on the thread that ended it."""
 
-    def __init__(self, queue: Any, registry: Registry) -> None:
-        self._queue = queue
+    def __init__(self, exporter: Any, registry: Registry) -> None:
+        self._exporter = exporter
         self._registry = registry
 
     def emit(self, span: ReadableSpan) -> None:
         """Pass one span to the exporters; never raises."""
         try:
-            self._queue._exporter.export((span,))
+            self._exporter.export((span,))
         except Exception as error:  # noqa: BLE001 - the owner's filter or mask failed: counted, the call goes on
             TALLY.fault("export a span", error)
 
@@ -77,6 +77,16 @@ class DirectQueue:
     def shutdown(self, timeout_millis: int = 30_000) -> None:
         """Nothing to do: what was written is kept, and spans may still end after a shutdown."""
 
+    # A BatchSpanProcessor of OpenTelemetry before 1.34 is its own queue, and speaks to it as to a deque.
+    # Always empty, so that its worker thread sleeps on.
+    appendleft = emit
+
+    def __len__(self) -> int:
+        return 0
+
+    def clear(self) -> None:
+        """Nothing to do: a forked child has nothing to forget."""
+
 
 def take_over(
     processor: Any,
@@ -85,8 +95,8 @@ def take_over(
     *,
     dialect: Dialect,
     choose: Callable[[Destination], Destination] | None = None,
-) -> Outlet | None:
-    """Let a BatchSpanProcessor over OTLP/HTTP write to the log of its destination.
+) -> DirectQueue | None:
+    """Let a BatchSpanProcessor over OTLP/HTTP write to the log of its destination, through the queue returned.
 
     Spans that wait in its queue are moved. Returns None, and changes nothing, for any other exporter: it was the
     user's choice, and it goes where we can not.
@@ -94,24 +104,39 @@ def take_over(
     Raises:
         AttributeError: the OpenTelemetry SDK's private names have changed.
     """
-    queue = processor._batch_processor
-    if isinstance(queue, DirectQueue):
+    queue = getattr(processor, "_batch_processor", None)
+    if isinstance(queue or processor.queue, DirectQueue):
         return None
-    holder = queue
-    while hasattr(holder._exporter, "_exporter"):
-        holder = holder._exporter
-    destination = _destination(holder._exporter, dialect)
+    holder, name = (queue, "_exporter") if queue is not None else (processor, "span_exporter")
+    outermost = getattr(holder, name)
+    while hasattr(getattr(holder, name), "_exporter"):
+        holder, name = getattr(holder, name), "_exporter"
+    destination = _destination(getattr(holder, name), dialect)
     if destination is None:
         return None
     outlet = registry.add(choose(destination) if choose else destination)
     registry.masked |= {outlet.destination.id}
-    holder._exporter = SpoolExporter(outlet, registry, shadows)
-    processor._batch_processor = DirectQueue(queue, registry)
+    ours = SpoolExporter(outlet, registry, shadows)
+    direct = DirectQueue(ours if holder in (queue, processor) else outermost, registry)
+    setattr(holder, name, ours)
     setattr(processor, CARRIES, outlet.destination.id)
-    # Ends the worker thread, which empties the queue into the exporter that is ours now.
-    queue._shutdown = True
-    queue._worker_awaken.set()
-    return outlet
+    if queue is not None:
+        processor._batch_processor = direct
+        # Ends the worker thread, which empties the queue into the exporter that is ours now.
+        queue._shutdown = True
+        queue._worker_awaken.set()
+    else:
+        _replace_deque(processor, direct)
+    return direct
+
+
+def _replace_deque(processor: Any, direct: DirectQueue) -> None:
+    """For OpenTelemetry before 1.34, whose processor must not be shut down: it would refuse spans from then on."""
+    waiting, processor.queue = processor.queue, direct
+    processor.force_flush = direct.force_flush
+    processor.shutdown = direct.shutdown
+    while waiting:
+        direct.emit(waiting.pop())
 
 
 def _destination(exporter: Any, dialect: Dialect) -> Destination | None:
