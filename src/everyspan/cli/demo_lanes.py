@@ -108,7 +108,7 @@ class WarmLane:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def _told(self) -> dict[str, object]:
+    def _told(self) -> dict[str, float]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -116,7 +116,7 @@ class WarmLane:
                 f"the interpreter that runs are forked from ended with {self._process.wait()}; "
                 "its last words are above, and --cold does without it"
             )
-        told: dict[str, object] = json.loads(line)
+        told: dict[str, float] = json.loads(line)
         return told
 
 
