@@ -14,12 +14,17 @@ A script that nobody edits: `everyspan run script.py`.
 
 from __future__ import annotations
 
-from everyspan.client import aflush, context, flush, init, observe, shutdown, span, stats
-from everyspan.errors import EveryspanError
-from everyspan.invocation import aws_lambda
-from everyspan.model.receipt import Receipt
-from everyspan.model.usage import Usage
+import importlib
+from typing import TYPE_CHECKING
+
 from everyspan.version import __version__
+
+if TYPE_CHECKING:
+    from everyspan.client import aflush, context, flush, init, observe, shutdown, span, stats
+    from everyspan.errors import EveryspanError
+    from everyspan.invocation import aws_lambda
+    from everyspan.model.receipt import Receipt
+    from everyspan.model.usage import Usage
 
 __all__ = [
     "EveryspanError",
@@ -36,3 +41,24 @@ __all__ = [
     "span",
     "stats",
 ]
+
+_MODULES = {
+    "EveryspanError": "everyspan.errors",
+    "Receipt": "everyspan.model.receipt",
+    "Usage": "everyspan.model.usage",
+    "aws_lambda": "everyspan.invocation",
+}
+"""Where the names above are; those that are not listed are in `everyspan.client`."""
+
+
+def __getattr__(name: str) -> object:
+    # A collector, the command line and a program that only mentions us load neither OpenTelemetry nor the recorder.
+    if name not in __all__:
+        raise AttributeError(f"module 'everyspan' has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_MODULES.get(name, "everyspan.client")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

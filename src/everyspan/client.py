@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import encodings.ascii
 import encodings.idna
 import logging
 import os
-import pickle
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -171,6 +169,8 @@ class Runtime:
         return tuple(outlet.destination for outlet in self.registry.outlets)
 
     def _for_children(self) -> bytes:
+        import pickle  # starting a child has loaded it
+
         return pickle.dumps(replace(self.settings, destinations=self._destinations()))
 
 
@@ -243,6 +243,8 @@ def flush(timeout_s: float = 30.0) -> Receipt:
 
 async def aflush(timeout_s: float = 30.0) -> Receipt:
     """The same as `flush`, without blocking the event loop."""
+    import asyncio  # whoever awaits this has it loaded; a program without a loop is spared it
+
     return await asyncio.to_thread(flush, timeout_s)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import everyspan
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "everyspan"
 
@@ -48,7 +50,7 @@ def loaded_by(code: str) -> set[str]:
 @pytest.mark.parametrize(
     "code",
     [
-        "import everyspan",
+        "import everyspan.client",
         "import everyspan, os; os.environ['EVERYSPAN_ENDPOINT'] = 'http://127.0.0.1:9'; everyspan.init()",
         "import everyspan.run",
     ],
@@ -59,6 +61,19 @@ def test_the_core_loads_no_server_no_client_library_and_no_protobuf(code: str, t
 
     assert "opentelemetry.sdk.trace" in loaded
     assert loaded & (HEAVY | OUR_SERVER) == set()
+
+
+def test_naming_the_package_loads_nothing_that_takes_long() -> None:
+    loaded = loaded_by("import everyspan; assert everyspan.__version__ and 'init' in dir(everyspan)")
+
+    assert loaded & {"opentelemetry", "asyncio", "decimal", "everyspan.client"} == set()
+
+
+def test_every_name_of_the_package_is_there() -> None:
+    for name in everyspan.__all__:
+        assert getattr(everyspan, name) is not None, name
+    with pytest.raises(AttributeError, match="inti"):
+        everyspan.inti  # noqa: B018 - a slip of the pen
 
 
 def test_the_help_page_loads_no_server() -> None:

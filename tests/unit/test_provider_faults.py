@@ -83,7 +83,7 @@ def test_an_error_has_the_shape_that_the_sdk_knows(
 
 @pytest.mark.parametrize("ask", ASKS)
 def test_a_stream_cut_after_three_pieces_owes_for_three(provider: FakeProvider, ask: Ask) -> None:
-    with pytest.raises(Exception, match="incomplete chunked read|Connection error"):
+    with pytest.raises(Exception, match=r"incomplete chunked read|Connection error"):
         ask(provider, "hi [[cut-after=3]]", stream=True)
 
     assert (only(provider).outcome, only(provider).tokens.output) == (Outcome.CUT, 3)

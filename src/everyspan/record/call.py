@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import sys
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
@@ -54,7 +54,8 @@ UNFINISHED = frozenset(
 
 def end_of(error: BaseException) -> End:
     """What kind of end an exception is. Timeouts are told by name: every client library has its own class."""
-    if isinstance(error, asyncio.CancelledError):
+    asyncio = sys.modules.get("asyncio")  # a program that never loaded it cancels nothing
+    if asyncio is not None and isinstance(error, asyncio.CancelledError):
         return End.CANCELLED
     if isinstance(error, GeneratorExit):
         return End.CLOSED
