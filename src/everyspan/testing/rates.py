@@ -73,6 +73,10 @@ LIST_PRICES: Mapping[str, Rates] = {
     # OpenAI, developers.openai.com/api/docs/pricing: input, output, cached input. Writing to the cache is free.
     "gpt-4o-mini": _rates("0.15", "0.60", "0.075"),
     "gpt-4o": _rates("2.50", "10", "1.25"),
+    "gpt-3.5-turbo-instruct": _rates("1.50", "2", "1.50"),
+    "text-embedding-3-small": _rates("0.02", "0", "0.02"),
+    # Google, ai.google.dev/gemini-api/docs/pricing: input, output, cached input.
+    "gemini-2.5-flash": _rates("0.30", "2.50", "0.03"),
 }
 """List prices by the name without its date, as of November 2026."""
 

@@ -28,9 +28,18 @@ _ERROR_TYPES = {
 
 
 class AnthropicApi:
-    """Bodies, events and errors in Anthropic's format."""
+    """Bodies, events and errors in Anthropic's format.
+
+    Args:
+        model: from the path, where Bedrock and Vertex have it; the body then names none.
+        stream: the same.
+    """
 
     name = "anthropic"
+
+    def __init__(self, *, model: str = "", stream: bool = False) -> None:
+        self._model = model
+        self._stream = stream
 
     def new_response_id(self) -> str:
         """Such as `msg_01Abc…`."""
@@ -54,10 +63,10 @@ class AnthropicApi:
         if not isinstance(limit, int) or limit < 1:
             raise BadRequestError("max_tokens: field required")
         return Question(
-            model=checked_model(body),
+            model=self._model or checked_model(body),
             blocks=tuple(_blocks(body)),
             prompt=last_user_text(body.get("messages")),
-            stream=bool(body.get("stream")),
+            stream=self._stream or bool(body.get("stream")),
             max_tokens=limit,
         )
 

@@ -66,8 +66,8 @@ class OpenAIApi:
     def plain(self, answer: Answer) -> Json:
         """The body of an answer in one piece."""
         message: Json = {"role": "assistant", "content": answer.text, "refusal": None, "annotations": []}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(answer)}
-        return _completion(answer, "chat.completion") | {"choices": [choice], "usage": _usage(answer)}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason(answer)}
+        return _completion(answer, "chat.completion") | {"choices": [choice], "usage": usage_of(answer)}
 
     def opening(self, answer: Answer) -> bytes:
         """The chunk before the text."""
@@ -79,9 +79,9 @@ class OpenAIApi:
 
     def closing(self, answer: Answer) -> bytes:
         """The chunks after the text; the usage comes last, if it was asked for."""
-        end = _chunk(answer, {}, finish_reason=_finish_reason(answer))
+        end = _chunk(answer, {}, finish_reason=finish_reason(answer))
         if answer.include_usage:
-            body = _completion(answer, "chat.completion.chunk") | {"choices": [], "usage": _usage(answer)}
+            body = _completion(answer, "chat.completion.chunk") | {"choices": [], "usage": usage_of(answer)}
             end += _event(compact(body))
         return end + _event("[DONE]")
 
@@ -126,11 +126,13 @@ def _completion(answer: Answer, kind: str) -> dict[str, object]:
     }
 
 
-def _finish_reason(answer: Answer) -> str:
+def finish_reason(answer: Answer) -> str:
+    """Why the answer ended, in OpenAI's words."""
     return "length" if answer.cut_by_limit else "stop"
 
 
-def _usage(answer: Answer) -> dict[str, object]:
+def usage_of(answer: Answer) -> dict[str, object]:
+    """The usage object of an answer."""
     tokens = answer.tokens
     return {
         "prompt_tokens": tokens.input,

@@ -10,15 +10,12 @@ from typing import Self
 
 from everyspan.testing.ledger import Ledger
 from everyspan.testing.provider.answer import PromptCache
-from everyspan.testing.provider.anthropic_api import AnthropicApi
-from everyspan.testing.provider.api import Api
 from everyspan.testing.provider.http import Connection, Exchange, Request
-from everyspan.testing.provider.openai_api import OpenAIApi
+from everyspan.testing.provider.paths import KNOWN_PATHS, api_for
 from everyspan.testing.provider.script import Script, Scripts
 from everyspan.testing.provider.serving import Serving
 from everyspan.testing.rates import LIST_PRICES, Rates
 
-_APIS: Mapping[str, Api] = {"/v1/messages": AnthropicApi(), "/v1/chat/completions": OpenAIApi()}
 # Clients that gather thousands of calls connect all at once; the kernel caps this at net.core.somaxconn.
 _BACKLOG = 8192
 
@@ -125,9 +122,9 @@ class FakeProvider:
         return Connection(self._handle, self._connections)
 
     async def _handle(self, request: Request, exchange: Exchange) -> None:
-        api = _APIS.get(request.path)
+        api = api_for(request.path)
         if request.method != "POST" or api is None:
-            known = ", ".join(f"POST {path}" for path in _APIS)
+            known = ", ".join(f"POST {path}" for path in KNOWN_PATHS)
             exchange.answer(
                 404, {"content-type": "text/plain"}, f"this fake provider answers {known}\n".encode()
             )
