@@ -158,7 +158,7 @@ class ChatAnswer:
         """See `Answer`. Of several choices only the first is kept until the end."""
         fresh, self._grown = self._chunks[self._grown :], len(self._chunks)
         for chunk in fresh:
-            _grow(self._growing, chunk)
+            grow(self._growing, chunk)
         found: dict[str, AttributeValue] = {}
         if not self._parts:
             found[names.TIME_TO_FIRST_CHUNK] = call.first_chunk_ns / 1e9
@@ -183,7 +183,7 @@ class ChatAnswer:
         fresh, self._seen = chunks[self._seen :], len(chunks)
         for chunk in reversed(fresh):
             told = Answered()
-            _read_usage(told, _get(chunk, "usage"))
+            read_usage(told, get(chunk, "usage"))
             if told.usage is not None and told.usage.input_tokens:
                 return {
                     name: value for name, value in attributes_of(told.usage).items() if "output" not in name
@@ -194,14 +194,15 @@ class ChatAnswer:
         """The attributes of the ended call."""
         answered = Answered()
         if self._whole is not None:
-            _read_whole(answered, self._whole)
+            read_whole(answered, self._whole)
         elif self._chunks or self._kept_chunks:
-            _read_chunks(answered, self._chunks, self._kept_chunks or ())
+            read_chunks(answered, self._chunks, self._kept_chunks or ())
         _read_hidden(answered, self._whole if self._whole is not None else _last(self._chunks))
         return answered.attributes(call, end, self._registry)
 
 
-def _read_whole(answered: Answered, answer: Any) -> None:
+def read_whole(answered: Answered, answer: Any) -> None:
+    """Read a complete answer in the chat or completion shape, an object or a dict."""
     held = _held(answer, _OF_ANSWER)
     made, model = held.get("id"), held.get("model")
     answered.id = made if isinstance(made, str) else None
@@ -215,52 +216,55 @@ def _read_whole(answered: Answered, answer: Any) -> None:
             answered.messages.append({"role": "assistant", "content": choice["text"]})
         if choice.get("finish_reason"):
             answered.finish_reasons.append(str(choice["finish_reason"]))
-    _read_usage(answered, held.get("usage"))
+    read_usage(answered, held.get("usage"))
 
 
-def _read_chunks(answered: Answered, chunks: list[Any], kept: Any) -> None:
+def read_chunks(answered: Answered, chunks: list[Any], kept: Any) -> None:
+    """Read a stream in that shape; `kept` has the chunks that the user did not see, usage among them."""
     text: list[str] = []
     reasoning: list[str] = []
     tools: dict[int, dict[str, Any]] = {}
     for chunk in chunks:
         answered.id = answered.id or _text(chunk, "id")
         answered.model = answered.model or _text(chunk, "model")
-        for choice in _get(chunk, "choices") or ():
-            delta = _get(choice, "delta")
-            text.append((_get(delta, "content") if delta is not None else _get(choice, "text")) or "")
-            reasoning.append(_get(delta, "reasoning_content") or "")
-            for piece in _get(delta, "tool_calls") or ():
+        for choice in get(chunk, "choices") or ():
+            delta = get(choice, "delta")
+            text.append((get(delta, "content") if delta is not None else get(choice, "text")) or "")
+            reasoning.append(get(delta, "reasoning_content") or "")
+            for piece in get(delta, "tool_calls") or ():
                 _join_tool_call(tools, piece)
-            if _get(choice, "finish_reason"):
-                answered.finish_reasons.append(str(_get(choice, "finish_reason")))
+            if get(choice, "finish_reason"):
+                answered.finish_reasons.append(str(get(choice, "finish_reason")))
     message: dict[str, Any] = {"role": "assistant", "content": "".join(text)}
     if any(reasoning):
         message["reasoning_content"] = "".join(reasoning)
     if tools:
         message["tool_calls"] = [tools[index] for index in sorted(tools)]
     answered.messages.append(message)
-    usages = (_get(chunk, "usage") for chunk in (*reversed(kept), *reversed(chunks)))
-    _read_usage(answered, next((usage for usage in usages if usage is not None), None))
+    usages = (get(chunk, "usage") for chunk in (*reversed(kept), *reversed(chunks)))
+    read_usage(answered, next((usage for usage in usages if usage is not None), None))
 
 
-def _grow(message: GrowingMessage, chunk: Any) -> None:
-    for choice in _get(chunk, "choices") or ():
-        if _get(choice, "index"):
+def grow(message: GrowingMessage, chunk: Any) -> None:
+    """Add what a chunk brings to a message that grows."""
+    for choice in get(chunk, "choices") or ():
+        if get(choice, "index"):
             continue
-        delta = _get(choice, "delta")
-        message.add_reasoning(_get(delta, "reasoning_content") or "")
-        message.add_text((_get(delta, "content") if delta is not None else _get(choice, "text")) or "")
-        for piece in _get(delta, "tool_calls") or ():
-            function, index = _get(piece, "function"), _get(piece, "index")
+        delta = get(choice, "delta")
+        message.add_reasoning(get(delta, "reasoning_content") or "")
+        message.add_text((get(delta, "content") if delta is not None else get(choice, "text")) or "")
+        for piece in get(delta, "tool_calls") or ():
+            function, index = get(piece, "function"), get(piece, "index")
             message.add_tool_call(
                 index if isinstance(index, int) else 0,
-                _get(piece, "id") or "",
-                _get(function, "name") or "",
-                _get(function, "arguments") or "",
+                get(piece, "id") or "",
+                get(function, "name") or "",
+                get(function, "arguments") or "",
             )
 
 
-def _read_usage(answered: Answered, usage: Any) -> None:
+def read_usage(answered: Answered, usage: Any) -> None:
+    """Read a usage object, or none."""
     if usage is None:
         return
     dump = getattr(usage, "model_dump", None)
@@ -296,16 +300,16 @@ def _read_hidden(answered: Answered, answer: Any) -> None:
 
 
 def _join_tool_call(tools: dict[int, dict[str, Any]], piece: Any) -> None:
-    index = _get(piece, "index")
+    index = get(piece, "index")
     call = tools.setdefault(
         index if isinstance(index, int) else len(tools),
         {"type": "function", "function": {"name": "", "arguments": ""}},
     )
-    function = _get(piece, "function")
-    if _get(piece, "id"):
-        call["id"] = _get(piece, "id")
-    call["function"]["name"] += _get(function, "name") or ""
-    call["function"]["arguments"] += _get(function, "arguments") or ""
+    function = get(piece, "function")
+    if get(piece, "id"):
+        call["id"] = get(piece, "id")
+    call["function"]["name"] += get(function, "name") or ""
+    call["function"]["arguments"] += get(function, "arguments") or ""
 
 
 _OPTIONAL = ("tool_calls", "function_call", "reasoning_content", "refusal", "audio")
@@ -334,10 +338,10 @@ def _held(thing: Any, names_: tuple[str, ...]) -> Mapping[str, Any]:
     if _is_model(thing):
         extra = thing.__pydantic_extra__
         return {**thing.__dict__, **extra} if extra else thing.__dict__
-    return {name: _get(thing, name) for name in names_}
+    return {name: get(thing, name) for name in names_}
 
 
-def _get(thing: Any, name: str) -> Any:
+def get(thing: Any, name: str) -> Any:
     """A key of a mapping or an attribute of an object; None when there is none.
 
     litellm's and OpenAI's answers are pydantic models, where asking for an attribute that is not there is slow.
@@ -372,5 +376,5 @@ _models: dict[type, bool] = {}
 
 
 def _text(thing: Any, name: str) -> str | None:
-    value = _get(thing, name)
+    value = get(thing, name)
     return value if isinstance(value, str) else None

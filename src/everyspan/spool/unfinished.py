@@ -81,25 +81,26 @@ def _estimated(began: dict[str, str], known: dict[str, bytes], texts: dict[str, 
     usage: dict[str, int] = {}
     sent = next((began[name] for name in _INPUTS if name in began), None)
     if _INPUT_TOKENS not in known:
-        read_bytes = _text_bytes(sent) if sent is not None else 0
+        read_bytes = text_bytes(sent) if sent is not None else 0
         if sent is not None and sent is began.get(_INPUTS[0]):
             read_bytes += len(began.get(_TOOLS, "").encode())
         read_bytes += int(began.get(_SHED_BYTES) or 0)
         if read_bytes:
-            usage["input"] = said[_INPUT_TOKENS] = _tokens(read_bytes)
+            usage["input"] = said[_INPUT_TOKENS] = tokens_in(read_bytes)
     arrived = next((texts[name] for name in _OUTPUTS if name in texts), None)
     if arrived is not None:
-        usage["output"] = said[_OUTPUT_TOKENS] = _tokens(_text_bytes(arrived))
+        usage["output"] = said[_OUTPUT_TOKENS] = tokens_in(text_bytes(arrived))
     if _LANGFUSE_TYPE in began and usage:
         said[_LANGFUSE_USAGE] = json.dumps(usage)
     return said if len(said) > 1 or _INPUT_TOKENS in known else {}
 
 
-def _tokens(size_bytes: int) -> int:
+def tokens_in(size_bytes: int) -> int:
+    """The estimate for so many bytes of text."""
     return -(-size_bytes // BYTES_PER_TOKEN)
 
 
-def _text_bytes(messages: str) -> int:
+def text_bytes(messages: str) -> int:
     """UTF-8 bytes of the texts in messages written as JSON; of all of it when it is none."""
     try:
         return _bytes_in(json.loads(messages))
