@@ -355,22 +355,27 @@ def usages(draw: st.DrawFn) -> Usage:
     both, cached, audio = draw(some), draw(some), draw(some)
     hour, written, image, fresh = draw(some), draw(some), draw(some), draw(st.integers(0, 10_000))
     reasoning, spoken, drawn, text = draw(some), draw(some), draw(some), draw(st.integers(0, 10_000))
+    seen_again, watched, filmed = draw(some), draw(some), draw(some)
     return Usage(
-        input_tokens=fresh + both + cached + audio + hour + written + image,
-        output_tokens=text + reasoning + spoken + drawn,
-        cache_read_tokens=cached + both,
+        input_tokens=fresh + both + cached + audio + hour + written + image + seen_again + watched,
+        output_tokens=text + reasoning + spoken + drawn + filmed,
+        cache_read_tokens=cached + both + seen_again,
         cache_write_tokens=written + hour,
         cache_write_1h_tokens=hour,
         reasoning_tokens=reasoning,
         input_audio_tokens=audio + both,
         output_audio_tokens=spoken,
         cache_read_audio_tokens=both,
-        input_image_tokens=image,
+        input_image_tokens=image + seen_again,
         output_image_tokens=drawn,
+        cache_read_image_tokens=seen_again,
+        input_video_tokens=watched,
+        output_video_tokens=filmed,
         requests=draw(st.one_of(st.none(), some)),
         web_searches=draw(st.one_of(st.none(), some)),
         service_tier=draw(st.sampled_from([None, "flex", "priority"])),
         batch=draw(st.booleans()),
+        region=draw(st.sampled_from([None, "us"])),
     )
 
 
@@ -388,4 +393,4 @@ def test_usage_survives_the_way_through_attributes_and_through_langfuse(usage: U
 def without_extras(usage: Usage | None) -> Usage:
     """Without what no bucket of Langfuse holds."""
     assert usage is not None
-    return replace(usage, requests=None, web_searches=None, service_tier=None, batch=False)
+    return replace(usage, requests=None, web_searches=None, service_tier=None, batch=False, region=None)

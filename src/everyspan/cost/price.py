@@ -26,10 +26,13 @@ _WHOLE = {
     "cache_write_1h_tokens": "cache_write_tokens",
     "input_audio_tokens": "input_tokens",
     "input_image_tokens": "input_tokens",
+    "input_video_tokens": "input_tokens",
     "cache_read_audio_tokens": "cache_read_tokens",
+    "cache_read_image_tokens": "cache_read_tokens",
     "reasoning_tokens": "output_tokens",
     "output_audio_tokens": "output_tokens",
     "output_image_tokens": "output_tokens",
+    "output_video_tokens": "output_tokens",
 }
 _KINDS = tuple(_WHOLE)
 _reported = attrgetter(*_KINDS)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
+from everyspan.cost import shapes_cloud
+from everyspan.cost.reading import first, get, is_batch, region_of, tier_of, whole
 from everyspan.model.usage import Usage
 
 
@@ -21,6 +23,12 @@ class UsageDialect(StrEnum):
     """OpenAI responses and realtime: `input_tokens`, caches included."""
     ANTHROPIC = "anthropic"
     """Anthropic messages: `input_tokens` without what was read from or written to a cache."""
+    GEMINI = "gemini"
+    """Gemini and Vertex AI: `promptTokenCount`, caches included; thoughts and tool prompts beside their totals."""
+    BEDROCK = "bedrock"
+    """Amazon Bedrock, Converse and InvokeModel: `inputTokens`, without caches."""
+    COHERE = "cohere"
+    """Cohere: `billed_units` beside `tokens`."""
 
 
 # Reasoning stands beside the completion, not in it (xAI chat completions, Perplexity), unless the total disproves it.
@@ -44,13 +52,22 @@ def dialect_of(raw: object, *, provider: str = "") -> UsageDialect | None:
     if get(raw, "prompt_tokens") is not None or get(raw, "completion_tokens") is not None:
         return UsageDialect.CHAT
     if get(raw, "input_tokens") is None and get(raw, "output_tokens") is None:
-        return None
+        return _dialect_of_cloud(raw)
     if any(
         get(raw, name) is not None for name in ("input_tokens_details", "input_token_details", "total_tokens")
     ):
         return UsageDialect.RESPONSES
     anthropic = any(get(raw, name) is not None for name in _ANTHROPIC_KEYS) or "anthropic" in provider.lower()
     return UsageDialect.ANTHROPIC if anthropic else UsageDialect.RESPONSES
+
+
+def _dialect_of_cloud(raw: object) -> UsageDialect | None:
+    if any(get(raw, name) is not None for name in shapes_cloud.GEMINI_KEYS):
+        return UsageDialect.GEMINI
+    if any(get(raw, name) is not None for name in shapes_cloud.BEDROCK_KEYS):
+        return UsageDialect.BEDROCK
+    billed = get(raw, "billed_units") or get(raw, "tokens")
+    return UsageDialect.COHERE if get(billed, "input_tokens") is not None else None
 
 
 _PLAIN_CHAT = frozenset(
@@ -98,8 +115,11 @@ def read_chat(raw: object, provider: str) -> Usage:
         input_audio_tokens=whole(get(inputs, "audio_tokens")),
         output_audio_tokens=whole(get(outputs, "audio_tokens")),
         cache_read_audio_tokens=whole(get(get(inputs, "cached_tokens_details"), "audio_tokens")),
+        cache_read_image_tokens=whole(get(get(inputs, "cached_tokens_details"), "image_tokens")),
         input_image_tokens=whole(get(inputs, "image_tokens")),
         output_image_tokens=whole(get(outputs, "image_tokens")),
+        input_video_tokens=whole(get(inputs, "video_tokens")),
+        output_video_tokens=whole(get(outputs, "video_tokens")),
         web_searches=first(
             get(get(raw, "server_tool_use"), "web_search_requests"),
             get(inputs, "web_search_requests"),
@@ -107,6 +127,7 @@ def read_chat(raw: object, provider: str) -> Usage:
         ),
         service_tier=tier_of(raw),
         batch=is_batch(raw),
+        region=region_of(raw),
     )
 
 
@@ -123,10 +144,12 @@ def read_responses(raw: object, provider: str) -> Usage:
         input_audio_tokens=whole(get(inputs, "audio_tokens")),
         output_audio_tokens=whole(get(outputs, "audio_tokens")),
         cache_read_audio_tokens=whole(get(get(inputs, "cached_tokens_details"), "audio_tokens")),
+        cache_read_image_tokens=whole(get(get(inputs, "cached_tokens_details"), "image_tokens")),
         input_image_tokens=whole(get(inputs, "image_tokens")),
         output_image_tokens=whole(get(outputs, "image_tokens")),
         service_tier=tier_of(raw),
         batch=is_batch(raw),
+        region=region_of(raw),
     )
 
 
@@ -151,6 +174,7 @@ def read_anthropic(raw: object, provider: str) -> Usage:
         web_searches=whole(get(get(raw, "server_tool_use"), "web_search_requests")),
         service_tier=tier_of(raw),
         batch=is_batch(raw),
+        region=region_of(raw),
     )
 
 
@@ -158,47 +182,17 @@ READERS: Mapping[UsageDialect, Callable[[object, str], Usage]] = {
     UsageDialect.CHAT: read_chat,
     UsageDialect.RESPONSES: read_responses,
     UsageDialect.ANTHROPIC: read_anthropic,
+    UsageDialect.GEMINI: shapes_cloud.read_gemini,
+    UsageDialect.BEDROCK: shapes_cloud.read_bedrock,
+    UsageDialect.COHERE: shapes_cloud.read_cohere,
 }
 
-
-def get(value: object, name: str) -> object:
-    """A key of a mapping or an attribute of an object; None when there is none."""
-    if type(value) is dict:  # nearly always, and much cheaper to ask than `isinstance` of an abstract class
-        return value.get(name)
-    if value is None:
-        return None
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+_WRAPPERS = ("usage", "usageMetadata", "usage_metadata", "amazon-bedrock-invocationMetrics", "meta")
 
 
-def whole(value: object) -> int | None:
-    """A whole number, also out of `12.0` or `"12"`, which gateways make of 12; None for everything else."""
-    if isinstance(value, int):
-        return None if isinstance(value, bool) else int(value)
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else None
-    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdigit():
-        return int(value)
-    return None
-
-
-def first(*values: object) -> int | None:
-    """The first whole number."""
-    return next((count for value in values if (count := whole(value)) is not None), None)
-
-
-def tier_of(raw: object) -> str | None:
-    """The billed tier in lower case. Anthropic calls fast inference a speed, and batch, which is none, a tier."""
-    if get(raw, "speed") == "fast":
-        return "fast"
-    tier = get(raw, "service_tier")
-    tier = tier.strip().lower() if isinstance(tier, str) else ""
-    return tier if tier and tier != "batch" else None
-
-
-def is_batch(raw: object) -> bool:
-    """Whether the usage says that it was billed as a batch: Anthropic's `service_tier` does."""
-    tier = get(raw, "service_tier")
-    return isinstance(tier, str) and tier.strip().lower() == "batch"
+def unwrapped(raw: object) -> object | None:
+    """The usage inside a whole answer, such as Gemini's `usageMetadata`; None when there is none."""
+    return next((inner for name in _WRAPPERS if (inner := get(raw, name)) is not None), None)
 
 
 def _sum(parts: Sequence[object], name: str) -> int | None:

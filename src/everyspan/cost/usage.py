@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from operator import attrgetter
 
-from everyspan.cost.shapes import READERS, UsageDialect, dialect_of, first, whole
+from everyspan.cost.buckets import langfuse_usage_details, usage_from_buckets
+from everyspan.cost.reading import first, tier_of
+from everyspan.cost.shapes import READERS, UsageDialect, dialect_of, unwrapped
 from everyspan.model.usage import Usage
+
+__all__ = [
+    "LANGFUSE_USAGE",
+    "NAMES",
+    "attributes_of",
+    "langfuse_usage_details",
+    "usage_from",
+    "usage_from_attributes",
+]
 
 LANGFUSE_USAGE = "langfuse.observation.usage_details"
 
@@ -20,12 +32,16 @@ NAMES: dict[str, tuple[str, ...]] = {
         "gen_ai.usage.prompt_tokens",
         "llm.usage.prompt_tokens",
         "llm.token_count.prompt",
+        "ai.usage.inputTokens",
+        "ai.usage.promptTokens",
     ),
     "output_tokens": (
         "gen_ai.usage.output_tokens",
         "gen_ai.usage.completion_tokens",
         "llm.usage.completion_tokens",
         "llm.token_count.completion",
+        "ai.usage.outputTokens",
+        "ai.usage.completionTokens",
     ),
     "cache_read_tokens": (
         "gen_ai.usage.cache_read.input_tokens",
@@ -36,6 +52,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "gen_ai.usage.details.cache_read_input_tokens",
         "llm.usage.cache_read_input_tokens",
         "llm.token_count.prompt_details.cache_read",
+        "ai.usage.cachedInputTokens",
     ),
     "cache_write_tokens": (
         "gen_ai.usage.cache_write.input_tokens",
@@ -61,6 +78,9 @@ NAMES: dict[str, tuple[str, ...]] = {
     "cache_read_audio_tokens": ("gen_ai.usage.audio.cache_read.input_tokens",),
     "input_image_tokens": ("gen_ai.usage.image.input_tokens",),
     "output_image_tokens": ("gen_ai.usage.image.output_tokens",),
+    "cache_read_image_tokens": ("gen_ai.usage.image.cache_read.input_tokens",),
+    "input_video_tokens": ("gen_ai.usage.video.input_tokens",),
+    "output_video_tokens": ("gen_ai.usage.video.output_tokens",),
     "requests": ("everyspan.usage.requests",),
     "web_searches": ("everyspan.usage.web_searches",),
 }
@@ -69,46 +89,19 @@ _counts = attrgetter(*NAMES)
 _NOTHING = _counts(Usage())
 
 BATCH = "everyspan.usage.batch"
+REGION = "everyspan.usage.region"
 SERVICE_TIER = "everyspan.usage.service_tier"
 _TIERS = (
     SERVICE_TIER,
     "openai.response.service_tier",
     "anthropic.response.service_tier",
     "gen_ai.openai.response.service_tier",
+    # What was asked for, where nobody said what it became.
+    "openai.request.service_tier",
+    "anthropic.request.service_tier",
+    "gen_ai.openai.request.service_tier",
 )
 _TOTALS = ("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.token_count.total")
-
-# Langfuse's buckets do not overlap. Each with the fields that its tokens belong to.
-_BUCKETS: dict[str, tuple[str, ...]] = {
-    "input": ("input_tokens",),
-    "input_cached_tokens": ("input_tokens", "cache_read_tokens"),
-    "input_cached_audio_tokens": (
-        "input_tokens",
-        "cache_read_tokens",
-        "input_audio_tokens",
-        "cache_read_audio_tokens",
-    ),
-    "input_cache_creation": ("input_tokens", "cache_write_tokens"),
-    "input_cache_creation_1h": ("input_tokens", "cache_write_tokens", "cache_write_1h_tokens"),
-    "input_audio_tokens": ("input_tokens", "input_audio_tokens"),
-    "input_image_tokens": ("input_tokens", "input_image_tokens"),
-    "output": ("output_tokens",),
-    "output_reasoning_tokens": ("output_tokens", "reasoning_tokens"),
-    "output_audio_tokens": ("output_tokens", "output_audio_tokens"),
-    "output_image_tokens": ("output_tokens", "output_image_tokens"),
-}
-_BUCKET_ALIASES = {
-    "cache_creation_input_tokens": "input_cache_creation",
-    "cache_read_input_tokens": "input_cached_tokens",
-    "cache_write_tokens": "input_cache_creation",
-    "input_audio": "input_audio_tokens",
-    "input_cache_creation_5m": "input_cache_creation",
-    "input_cache_read": "input_cached_tokens",
-    "input_image": "input_image_tokens",
-    "output_audio": "output_audio_tokens",
-    "output_reasoning": "output_reasoning_tokens",
-    "reasoning_tokens": "output_reasoning_tokens",
-}
 
 
 def usage_from(raw: object, *, provider: str = "", dialect: UsageDialect | None = None) -> Usage | None:
@@ -120,7 +113,9 @@ def usage_from(raw: object, *, provider: str = "", dialect: UsageDialect | None 
     if raw is None or isinstance(raw, Usage):
         return raw
     dialect = dialect or dialect_of(raw, provider=provider)
-    return _or_none(READERS[dialect](raw, provider)) if dialect else None
+    if dialect is None:
+        return _from_answer(raw, provider)
+    return _or_none(READERS[dialect](raw, provider))
 
 
 def usage_from_attributes(attributes: Mapping[str, object]) -> Usage | None:
@@ -141,7 +136,15 @@ def usage_from_attributes(attributes: Mapping[str, object]) -> Usage | None:
     tier = next((tier for name in _TIERS if isinstance(tier := attributes.get(name), str) and tier), None)
     tier = tier.strip().lower() if tier else None
     batch = attributes.get(BATCH) is True or tier == "batch"
-    return _or_none(Usage(**counts, service_tier=None if tier == "batch" else tier, batch=batch))
+    region = attributes.get(REGION)
+    return _or_none(
+        Usage(
+            **counts,
+            service_tier=None if tier == "batch" else tier,
+            batch=batch,
+            region=region if isinstance(region, str) and region else None,
+        )
+    )
 
 
 def attributes_of(usage: Usage) -> dict[str, int | str]:
@@ -153,45 +156,19 @@ def attributes_of(usage: Usage) -> dict[str, int | str]:
         found[SERVICE_TIER] = usage.service_tier
     if usage.batch:
         found[BATCH] = True
+    if usage.region:
+        found[REGION] = usage.region
     return found
 
 
-def langfuse_usage_details(usage: Usage) -> dict[str, int]:
-    """Usage in Langfuse's buckets, which do not overlap and add up to `total`; empty buckets are left out.
-
-    A Langfuse server prices each bucket by its name and adds them up, so a token in two of them is paid twice.
-    """
-    details: dict[str, int] = {}
-    both_cached = usage.cache_read_audio_tokens or 0
-    hour = usage.cache_write_1h_tokens or 0
-    input_parts = {
-        "input_cached_audio_tokens": both_cached,
-        "input_cached_tokens": (usage.cache_read_tokens or 0) - both_cached,
-        "input_cache_creation_1h": hour,
-        "input_cache_creation": (usage.cache_write_tokens or 0) - hour,
-        "input_audio_tokens": (usage.input_audio_tokens or 0) - both_cached,
-        "input_image_tokens": usage.input_image_tokens or 0,
-    }
-    output_parts = {
-        "output_audio_tokens": usage.output_audio_tokens or 0,
-        "output_image_tokens": usage.output_image_tokens or 0,
-        "output_reasoning_tokens": usage.reasoning_tokens or 0,
-    }
-    for side, total, parts in (
-        ("input", usage.input_tokens, input_parts),
-        ("output", usage.output_tokens, output_parts),
-    ):
-        rest = max(total or 0, 0)
-        for bucket, count in parts.items():
-            # Parts may overlap in ways nobody reported: what is counted once is taken from the rest.
-            count = max(0, min(count, rest)) if total is not None else max(0, count)
-            rest -= count
-            if count:
-                details[bucket] = count
-        if total is not None:
-            details[side] = rest
-    details["total"] = sum(details.values())
-    return details
+def _from_answer(answer: object, provider: str) -> Usage | None:
+    """Usage out of a whole answer, which names the tier beside it."""
+    inner = unwrapped(answer)
+    dialect = dialect_of(inner, provider=provider) if inner is not None else None
+    usage = _or_none(READERS[dialect](inner, provider)) if dialect else None
+    if usage is not None and usage.service_tier is None and tier_of(answer):
+        usage = replace(usage, service_tier=tier_of(answer))
+    return usage
 
 
 def _from_langfuse(said: object) -> Usage | None:
@@ -205,45 +182,7 @@ def _from_langfuse(said: object) -> Usage | None:
         return None
     if "input" not in said and "output" not in said and dialect_of(said):
         return usage_from(said)
-    buckets: dict[str, int] = {}
-    for name, value in said.items():
-        bucket, count = _BUCKET_ALIASES.get(name, name), whole(value)
-        if bucket in _BUCKETS and count is not None:
-            # Two names of one bucket: five-minute and one-hour writes may be parts, equal ones are a repetition.
-            buckets[bucket] = count if buckets.get(bucket) == count else buckets.get(bucket, 0) + count
-    if not buckets:
-        return None
-    counts: dict[str, int] = {}
-    for bucket, count in buckets.items():
-        for name in _BUCKETS[bucket]:
-            counts[name] = counts.get(name, 0) + count
-    counted_twice = _counted_twice(buckets, total=whole(said.get("total")))
-    for name, count in counted_twice.items():
-        counts[name] -= count
-    return Usage(**counts, service_tier=None, batch=False)
-
-
-def _counted_twice(buckets: Mapping[str, int], *, total: int | None) -> dict[str, int]:
-    """What to take off the two totals because buckets overlap, where Langfuse's own `total` proves it.
-
-    People put inclusive totals into `input` and `output`; litellm 1.106.2 leaves cache writes in `input` and
-    sends them once more (`integrations/langfuse/langfuse.py`).
-    """
-    excess = sum(buckets.values()) - (total or 0)
-    if not total or excess <= 0:
-        return {}
-    inputs, outputs, written = 0, 0, 0
-    for bucket, count in buckets.items():
-        fields_of = _BUCKETS[bucket]
-        if len(fields_of) > 1:
-            inputs += count if "input_tokens" in fields_of else 0
-            outputs += count if "output_tokens" in fields_of else 0
-            written += count if "cache_write_tokens" in fields_of else 0
-    for from_input, from_output in ((inputs, outputs), (inputs, 0), (0, outputs), (written, 0)):
-        if excess == from_input + from_output:
-            twice = {"input_tokens": from_input, "output_tokens": from_output}
-            return {name: count for name, count in twice.items() if count}
-    return {}
+    return usage_from_buckets(said)
 
 
 def _without_caches(counts: Mapping[str, int | None], total: int | None) -> bool:

@@ -32,12 +32,17 @@ class Usage:
     cache_read_audio_tokens: int | None = None
     input_image_tokens: int | None = None
     output_image_tokens: int | None = None
+    cache_read_image_tokens: int | None = None
+    input_video_tokens: int | None = None
+    output_video_tokens: int | None = None
     requests: int | None = None
     web_searches: int | None = None
     service_tier: str | None = None
     """The tier that was billed, in lower case: `default`, `flex`, `priority`, `fast`, ..."""
     batch: bool = False
     """True for calls through a provider's batch API."""
+    region: str | None = None
+    """Where the provider had to do the work, in lower case, when that is part of what was bought: `us`, `eu`."""
 
     def problems(self) -> tuple[str, ...]:
         """What is impossible in these counts, in words; empty when they can be true."""
@@ -61,12 +66,17 @@ class Usage:
 
 
 # Pricing asks for the problems of every call, so the names are looked up once.
-_COUNTS = tuple(field.name for field in fields(Usage) if field.name not in ("service_tier", "batch"))
+_COUNTS = tuple(
+    field.name for field in fields(Usage) if field.name not in ("service_tier", "batch", "region")
+)
 _counts = attrgetter(*_COUNTS)
 _PARTS = (
     ("input_tokens", ("cache_read_tokens", "cache_write_tokens")),
     ("cache_write_tokens", ("cache_write_1h_tokens",)),
-    ("input_tokens", ("input_audio_tokens", "input_image_tokens")),
-    ("output_tokens", ("reasoning_tokens", "output_audio_tokens", "output_image_tokens")),
-    ("cache_read_tokens", ("cache_read_audio_tokens",)),
+    ("input_tokens", ("input_audio_tokens", "input_image_tokens", "input_video_tokens")),
+    (
+        "output_tokens",
+        ("reasoning_tokens", "output_audio_tokens", "output_image_tokens", "output_video_tokens"),
+    ),
+    ("cache_read_tokens", ("cache_read_audio_tokens", "cache_read_image_tokens")),
 )
