@@ -9,10 +9,11 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -26,6 +27,7 @@ from everyspan.settings import DEFAULT_PORT
 from everyspan.store.store import Store, open_store
 from everyspan.web import langfuse, pages
 from everyspan.web.api import Api
+from everyspan.web.connections import ConnectionLimits, limited
 from everyspan.web.guard import App, Guard, Receive, Scope, Send
 
 DEFAULT_HOST = "127.0.0.1"
@@ -38,6 +40,7 @@ def serve(
     data_dir: Path,
     host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
+    grpc_port: int | None = None,
     keys: Sequence[str] = (),
     ready: Callable[[str], None] = lambda url: None,
 ) -> None:
@@ -47,6 +50,7 @@ def serve(
 
     Args:
         port: 0 for a free one.
+        grpc_port: take OTLP/gRPC there too, 0 for a free one; needs grpcio (`pip install everyspan[grpc]`).
         keys: `public:secret` pairs; see `Keys`.
         ready: called once with the URL, when requests are answered.
 
@@ -54,20 +58,22 @@ def serve(
         SettingsError: the address cannot be bound, is open to others without a key, or a key is malformed.
         StoreError: the data directory is in use by another server, or cannot be used.
     """
-    with _opened(Options(data_dir=data_dir, host=host, port=port, keys=tuple(keys))) as server:
+    options = Options(data_dir=data_dir, host=host, port=port, grpc_port=grpc_port, keys=tuple(keys))
+    with _opened(options) as server:
         server.run(ready)
 
 
 @contextmanager
-def running(
-    data_dir: Path, *, keys: Sequence[str] = (), port: int = 0, limits: Limits | None = None
-) -> Iterator[Server]:
+def running(data_dir: Path, *, keys: Sequence[str] = (), port: int = 0, **more: Any) -> Iterator[Server]:
     """A server in a thread of this process, for tests and notebooks; answers requests inside the block.
+
+    Args:
+        more: further fields of `Options`.
 
     Raises:
         SettingsError, StoreError: as for `serve`.
     """
-    options = Options(data_dir=data_dir, host=DEFAULT_HOST, port=port, keys=tuple(keys), limits=limits)
+    options = Options(data_dir=data_dir, host=DEFAULT_HOST, port=port, keys=tuple(keys), **more)
     with _opened(options) as server:
         up = threading.Event()
         thread = threading.Thread(target=server.run, args=(lambda url: up.set(),), name="everyspan-server")
@@ -89,22 +95,30 @@ class Options:
     data_dir: Path
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
+    grpc_port: int | None = None
     keys: tuple[str, ...] = ()
     limits: Limits | None = None
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
 
 
 class Server:
     """An opened server; `run` answers requests until `stop`."""
 
-    def __init__(self, app: App, sock: socket.socket, *, store: Store, collector: Collector) -> None:
+    grpc_address = ""
+    """Where it takes OTLP/gRPC, as `host:port`; empty when it does not."""
+
+    def __init__(
+        self, app: App, sock: socket.socket, *, store: Store, collector: Collector, limits: ConnectionLimits
+    ) -> None:
         self.store = store
         self.collector = collector
         host, port = sock.getsockname()[:2]
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self.url = f"http://{_bracketed(host)}:{port}"
         """Where it listens."""
         self._sock = sock
         config = uvicorn.Config(
             app,
+            http=limited(limits),  # type: ignore[arg-type]
             access_log=False,
             lifespan="off",
             log_config=None,
@@ -159,7 +173,26 @@ def _opened(options: Options) -> Iterator[Server]:
         opened.callback(collector.close)
         routes = [*Api(store, collector).routes(), *langfuse.routes(), *pages.routes()]
         guard = Guard(Starlette(routes=routes), keys, host=options.host)
-        yield Server(_by_path(collector.door, guard), sock, store=store, collector=collector)
+        app, limits = _by_path(collector.door, guard), options.connections
+        server = Server(app, sock, store=store, collector=collector, limits=limits)
+        if options.grpc_port is not None:
+            port = opened.enter_context(_grpc(options, collector, keys))
+            server.grpc_address = f"{_bracketed(options.host)}:{port}"
+        yield server
+
+
+def _grpc(options: Options, collector: Collector, keys: Keys) -> AbstractContextManager[int]:
+    try:
+        from everyspan.collector.otlp_grpc import listening
+    except ImportError:
+        raise SettingsError(
+            "OTLP/gRPC needs grpcio; install it with: pip install 'everyspan[grpc]'"
+        ) from None
+    return listening(f"{_bracketed(options.host)}:{options.grpc_port}", collector.intake, keys)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def _by_path(door: App, guard: App) -> App:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from everyspan.collector.accept import Envelope, seal
 from everyspan.collector.attempts import Attempts
 from everyspan.collector.inbox import Inbox
+from everyspan.collector.intake import Intake
 from everyspan.collector.keys import Keys
 from everyspan.collector.limits import Limits
 from everyspan.collector.mover import Mover
@@ -185,13 +187,13 @@ def test_a_body_that_is_moved_twice_is_stored_once(tmp_path: Path, store: Faulty
 class BrokenInbox(Inbox):
     """An inbox with a bug."""
 
-    async def keep(self, content: bytes) -> None:
+    def put(self, content: bytes) -> Future[None]:
         raise ZeroDivisionError
 
 
 def test_an_error_of_ours_is_a_503_and_a_number_and_never_a_500(tmp_path: Path) -> None:
     inbox = BrokenInbox(tmp_path / "inbox", cap_bytes=1 << 20)
-    door = Door(inbox, Keys(), Limits())
+    door = Door(Intake(inbox, Limits()), Keys())
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:

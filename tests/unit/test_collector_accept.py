@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from everyspan.collector.accept import Envelope, Examined, examine, seal, unseal
+from everyspan.collector.accept import JSON, Envelope, Examined, examine, seal, unseal
 from everyspan.collector.limits import Limits
 from everyspan.collector.reader import read
 from everyspan.errors import CollectorError, WireError
@@ -52,14 +52,33 @@ def test_a_span_without_valid_ids_is_named_and_its_neighbours_are_kept(bad: Any,
 
 def test_a_span_that_is_no_protobuf_costs_only_itself_even_within_one_resource() -> None:
     good = [one.SerializeToString() for one in (span(1), span(2))]
-    not_utf8 = message(5, b"\xff\xfe") + span(3).SerializeToString()
     broken = b"\x0a\x10short"
-    mixed = message(1, message(2, b"".join(message(2, raw) for raw in (good[0], not_utf8, broken, good[1]))))
+    mixed = message(1, message(2, b"".join(message(2, raw) for raw in (good[0], broken, good[1]))))
 
     found = examined(mixed)
 
-    assert (found.spans, found.rejected) == (2, 2)
+    assert (found.spans, found.rejected) == (2, 1)
     assert [row.span_id[-1] for row in read(ENVELOPE, found.body, LIMITS).spans] == ["1", "2"]
+
+
+def test_a_span_whose_text_is_not_utf8_is_kept_with_what_can_be_read_of_it() -> None:
+    prompt = message(1, b"input.value") + message(2, message(1, "Grüße".encode("latin-1")))
+    raw = span(3).SerializeToString() + message(5, b"caf\xe9") + message(9, prompt)
+
+    found = examined(wrapped(raw))
+
+    (row,) = read(ENVELOPE, found.body, LIMITS).spans
+    assert (found.spans, found.rejected) == (1, 0)
+    assert (row.name, row.input, row.span_id[-1]) == ("caf\ufffd", "Gr\ufffd\ufffde", "3")
+    assert json.loads(row.attributes)["attributes"] == {"everyspan.repaired": True}
+
+
+def test_half_a_surrogate_in_json_costs_one_character() -> None:
+    said = {"traceId": TRACE_ID, "spanId": "00000000000000aa", "name": "a\ud83db"}
+
+    found = examined(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [said]}]}]}).encode(), JSON)
+
+    assert [row.name for row in read(ENVELOPE, found.body, LIMITS).spans] == ["a\ufffdb"]
 
 
 def test_a_resource_that_cannot_be_read_does_not_cost_its_spans() -> None:

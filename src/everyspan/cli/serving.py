@@ -15,6 +15,11 @@ from everyspan.settings import DEFAULT_PORT, data_dir, server_keys
     "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: a free one."
 )
 @click.option(
+    "--grpc-port",
+    type=click.IntRange(0, 65535),
+    help="Take OTLP/gRPC there too (4317 is usual); needs the extra everyspan[grpc].",
+)
+@click.option(
     "--data-dir",
     "directory",
     type=click.Path(path_type=Path, file_okay=False),
@@ -27,7 +32,9 @@ from everyspan.settings import DEFAULT_PORT, data_dir, server_keys
     multiple=True,
     help="A key pair to let in, once for each project. Default: EVERYSPAN_KEYS, else no key is asked for.",
 )
-def serve(*, host: str, port: int, directory: Path | None, keys: tuple[str, ...]) -> None:
+def serve(
+    *, host: str, port: int, grpc_port: int | None, directory: Path | None, keys: tuple[str, ...]
+) -> None:
     """Run the collector: spans in, traces, costs and the audit out. Ctrl-C or SIGTERM stops it.
 
     A key on the command line can be read by every user of this machine; EVERYSPAN_KEYS can not.
@@ -40,11 +47,13 @@ def serve(*, host: str, port: int, directory: Path | None, keys: tuple[str, ...]
     def say_ready(url: str) -> None:
         click.echo(f"everyspan serves {url}")
         click.echo(f"  spans go to    {url}/v1/traces  (EVERYSPAN_ENDPOINT={url})")
+        if grpc_port is not None:
+            click.echo(f"  and by gRPC    to port {grpc_port or '(a free one)'}")
         click.echo(f"  data is in     {root}")
         click.echo(f"  who may        {_who_may(pairs)}")
         click.echo("  to stop        Ctrl-C; nothing acknowledged is lost")
 
-    run(data_dir=root, host=host, port=port, keys=pairs, ready=say_ready)
+    run(data_dir=root, host=host, port=port, grpc_port=grpc_port, keys=pairs, ready=say_ready)
     click.echo("everyspan stopped; everything acknowledged is on disk")
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from everyspan.collector.attempts import Attempts
 from everyspan.collector.inbox import Inbox
+from everyspan.collector.intake import Intake, Taken
 from everyspan.collector.keys import Keys
 from everyspan.collector.limits import Limits
 from everyspan.collector.mover import Moved, Mover
-from everyspan.collector.otlp_http import Door, Taken
+from everyspan.collector.otlp_http import Door
 from everyspan.store.store import Store
 
 
@@ -21,7 +22,9 @@ class Collector:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._inbox = Inbox(directory, cap_bytes=limits.inbox_bytes, arrived=self._arrived)
         self._mover = Mover(self._inbox, store, Attempts(directory / "attempts"), limits)
-        self.door = Door(self._inbox, keys, limits)
+        self.intake = Intake(self._inbox, limits)
+        """What other doors hand their bodies to."""
+        self.door = Door(self.intake, keys)
         """The ASGI application for the OTLP paths."""
         self._mover.start()
 
@@ -32,8 +35,8 @@ class Collector:
 
     @property
     def taken(self) -> Taken:
-        """What came through the door so far."""
-        return self.door.taken
+        """What came through the doors so far."""
+        return self.intake.taken
 
     @property
     def pending(self) -> int:

@@ -11,8 +11,12 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from everyspan.collector.limits import Limits
+from everyspan.collector.repair import repaired
 from everyspan.errors import CollectorError, WireError
 from everyspan.wire.protobuf import LENGTH, fields
+
+REPAIRED = "everyspan.repaired"
+"""The attribute of spans, resources and scopes of which a text was not UTF-8, or nested too deep to be read."""
 
 _LONG_SPAN_BYTES = 64 << 10
 
@@ -117,7 +121,19 @@ def _decoded(message: Any, data: bytes) -> Any:
     try:
         return message.FromString(data)
     except DecodeError:
+        return _mended(message, data)
+
+
+def _mended(message: Any, data: bytes) -> Any:
+    sound = repaired(data, message)
+    if sound is None:
         return None
+    try:
+        found = message.FromString(sound)
+    except DecodeError:
+        return None
+    found.attributes.add(key=REPAIRED).value.bool_value = True
+    return found
 
 
 def _has_more_fields_than(most: int, message: bytes) -> bool:

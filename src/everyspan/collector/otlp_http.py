@@ -8,16 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.json_format import MessageToJson
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from everyspan.clock import NowNs, now_ns
-from everyspan.collector.accept import JSON, PROTOBUF, Envelope, Examined, examine, seal
+from everyspan.collector.accept import JSON, PROTOBUF, Examined
 from everyspan.collector.answers import Answer, refusal
-from everyspan.collector.inbox import Inbox
+from everyspan.collector.intake import Intake, Taken, response_to
 from everyspan.collector.keys import Keys
 from everyspan.collector.limits import Limits
 from everyspan.errors import CollectorError
@@ -37,30 +34,14 @@ _FORGOTTEN_BYTES = 256 << 20
 _FORGOTTEN_S = 10.0
 
 
-@dataclass(slots=True)
-class Taken:
-    """What came through the door since the server started."""
-
-    requests: int = 0
-    spans: int = 0
-    rejected: int = 0
-    """Spans named in a partial_success."""
-    refused: int = 0
-    """Requests answered with an error."""
-    faults: int = 0
-    """Of these, because of an error of ours."""
-    in_flight_bytes: int = 0
-
-
 class Door:
     """Takes OTLP requests; answers 200 when the body is on stable storage, and never 500."""
 
-    def __init__(self, inbox: Inbox, keys: Keys, limits: Limits, *, now: NowNs = now_ns) -> None:
-        self._inbox = inbox
+    def __init__(self, intake: Intake, keys: Keys) -> None:
+        self._intake = intake
         self._keys = keys
-        self._limits = limits
-        self._now = now
-        self.taken = Taken()
+        self._limits = intake.limits
+        self.taken = intake.taken
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. Whatever goes wrong becomes an answer that tells an OTLP client what to do."""
@@ -127,28 +108,15 @@ class Door:
         encoding = headers.get("content-encoding", "")
         if len(body) > _LONG_BODY_BYTES:
             # Long enough for others to notice the wait.
-            found = await asyncio.to_thread(self._examine, body, kind, encoding)
+            found = await asyncio.to_thread(self._intake.examine, body, content_type=kind, encoding=encoding)
         else:
-            found = self._examine(body, kind, encoding)
+            found = self._intake.examine(body, content_type=kind, encoding=encoding)
         held.grow(len(found.body))
-        self.taken.rejected += found.rejected
-        envelope = Envelope.of(headers, project=project, received_ns=self._now())
-        if found.spans or found.controls or envelope.writer is not None:
-            await self._inbox.keep(seal(envelope, found.body))
+        kept = self._intake.keep(found, headers, project=project)
+        if kept is not None:
+            await asyncio.wrap_future(kept)
         self.taken.spans += found.spans
         return _stored(found, as_json=kind.lower().startswith(JSON))
-
-    def _examine(self, body: bytes, content_type: str, encoding: str) -> Examined:
-        try:
-            return examine(body, content_type=content_type, encoding=encoding, limits=self._limits)
-        except (CollectorError, MemoryError):
-            raise
-        except Exception as failure:
-            # It would fail again for ever and hold up everything behind it: refused, the sender sets it aside.
-            self.taken.faults += 1
-            _LOGGER.exception("a body of %d bytes cannot be read", len(body))
-            why = f"the collector fails to read this body: {type(failure).__name__}"
-            raise CollectorError(why, status=400) from failure
 
 
 class _Source:
@@ -214,10 +182,7 @@ def _check_ingestion_version(said: str) -> None:
 
 def _stored(found: Examined, *, as_json: bool) -> Answer:
     headers = (("everyspan-collector", __version__),)
-    response = ExportTraceServiceResponse()
-    if found.bad:
-        response.partial_success.rejected_spans = found.rejected
-        response.partial_success.error_message = found.complaint
+    response = response_to(found)
     if not as_json:
         return Answer(200, response.SerializeToString(), PROTOBUF, headers)
     return Answer(200, MessageToJson(response, indent=None).encode(), JSON, headers)

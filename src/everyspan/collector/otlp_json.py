@@ -34,7 +34,7 @@ def from_json(body: bytes) -> Translated:
         CollectorError: 400 when the body is not JSON or not shaped like a request.
     """
     try:
-        request = json.loads(body)
+        request = _loaded(body)
     except (ValueError, RecursionError) as malformed:
         raise CollectorError(f"the body is not JSON: {malformed}", status=400) from None
     if not isinstance(request, dict):
@@ -46,6 +46,25 @@ def from_json(body: bytes) -> Translated:
         translated.resource_spans.append(message)
         bad += refused
     return Translated(translated.SerializeToString(), bad)
+
+
+def _loaded(body: bytes) -> Any:
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = body.decode("utf-8", "replace")
+    # An escape such as \ud800 alone is no character; protobuf would refuse the whole span for it.
+    return _with_characters(json.loads(text)) if "\\ud" in text or "\\uD" in text else json.loads(text)
+
+
+def _with_characters(said: Any) -> Any:
+    if isinstance(said, str):
+        return said.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(said, list):
+        return [_with_characters(item) for item in said]
+    if isinstance(said, dict):
+        return {_with_characters(name): _with_characters(value) for name, value in said.items()}
+    return said
 
 
 def _resource_spans(said: Any) -> tuple[Any, list[Bad]]:
