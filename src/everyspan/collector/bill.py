@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 
 from everyspan.collector.attributes import Attributes, Value, compact_json, first_text
 from everyspan.collector.kinds import MODEL_KINDS, is_roll_up
 from everyspan.cost.price import price
 from everyspan.cost.usage import usage_from_attributes
 from everyspan.model.money import Cost, CostState
-from everyspan.model.usage import Usage
+from everyspan.model.usage import COUNTS, Usage
 from everyspan.record import names
+from everyspan.store import exact
+from everyspan.store.limits import MOST_TOKENS
 
 _ROLL_UP = "the sum of the spans below it"
 _MOST_DIGITS = 60
+_LEAST = Decimal(1).scaleb(-exact.DECIMALS)
+_WIDE = Context(prec=_MOST_DIGITS)
 _STATES = frozenset(state.value for state in CostState)
 
 
@@ -49,7 +53,7 @@ def bill_of(attributes: Attributes, *, kind: str, model: str, provider: str, at_
         return Bill(unbilled=_ROLL_UP, roll_up=True)
     unbilled = first_text(attributes, names.UNBILLED)
     is_call = kind in MODEL_KINDS
-    usage = usage_from_attributes(attributes) if is_call else None
+    usage = _possible(usage_from_attributes(attributes)) if is_call else None
     cost = _recorded(attributes)
     stated, stated_by = (None, "") if cost else _stated(attributes, kind=kind)
     if stated is not None:
@@ -68,6 +72,14 @@ def bill_of(attributes: Attributes, *, kind: str, model: str, provider: str, at_
     if cost is None:
         return bill
     return replace(bill, state=cost.state, total=cost.total, note=_note(cost, stated_by))
+
+
+def _possible(usage: Usage | None) -> Usage | None:
+    """The usage without counts that are none: no store takes them, and the span must not be lost for a -1."""
+    if usage is None:
+        return None
+    absurd = {name: None for name in COUNTS if not 0 <= (getattr(usage, name) or 0) <= MOST_TOKENS}
+    return replace(usage, **absurd) if absurd else usage
 
 
 def _recorded(attributes: Attributes) -> Cost | None:
@@ -134,7 +146,8 @@ def _amount(value: object) -> Decimal | None:
         return None
     if not amount.is_finite() or amount < 0 or amount.adjusted() > 11:
         return None
-    return amount
+    # Doubles that are almost zero print with more digits than a store keeps.
+    return amount if exact.fits(amount) else amount.quantize(_LEAST, context=_WIDE)
 
 
 def _listed(value: Value) -> tuple[str, ...]:

@@ -13,13 +13,13 @@ from everyspan.collector.limits import Limits
 from everyspan.collector.mapping import Identity, Origin, span_row
 from everyspan.errors import WireError
 from everyspan.model.ids import Seq, WriterId
+from everyspan.store.limits import MOST_SEQ
 from everyspan.store.rows import Numbers, Sighting, SpanRow
 from everyspan.wire.decode import Piece, pieces
 from everyspan.wire.frame import Kind
 from everyspan.wire.stamp import STAMP, Stamp, parse_stamp
 
 _CONTROL_FIELD, _START_FIELD = 1001, 1002
-_LARGEST_SEQ = 2**63 - 1
 _MOST_RANGES = 100_000
 
 
@@ -96,7 +96,7 @@ def _identity(found: Decoded) -> Identity:
             writer, seq = parse_stamp(stamps[-1])
         except WireError:
             return Identity(found.raw)  # somebody's attribute of that name: the span is known by its content
-        if seq <= _LARGEST_SEQ:
+        if seq <= MOST_SEQ:
             return Identity(found.raw, writer, seq)
     return Identity(found.raw)
 
@@ -104,7 +104,7 @@ def _identity(found: Decoded) -> Identity:
 def _note_refusal(piece: Piece, envelope: Envelope, bad: Bad, result: Read) -> None:
     """The sender was told; the audit shall not call a number missing whose end is known."""
     header, writer = piece.header, envelope.writer
-    if header is None or writer is None or not 0 < header.seq <= _LARGEST_SEQ:
+    if header is None or writer is None or not 0 < header.seq <= MOST_SEQ:
         return
     reason = f"refused by the collector: {bad.why}"[:200]
     result.numbers.append(
@@ -138,7 +138,7 @@ def _start_stamp(piece: Piece, envelope: Envelope, limits: Limits) -> Stamp | No
             if identity.writer is not None and identity.seq is not None:
                 return Stamp(identity.writer, identity.seq)
     header, writer = piece.header, envelope.writer
-    if header is None or writer is None or not 0 < header.seq <= _LARGEST_SEQ:
+    if header is None or writer is None or not 0 < header.seq <= MOST_SEQ:
         return None
     return Stamp(writer, header.seq)
 
@@ -194,6 +194,6 @@ def _sighting(
 
 
 def _whole(number: object) -> int:
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= _LARGEST_SEQ:
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= MOST_SEQ:
         raise ValueError(f"{number!r} is no number of a frame")
     return number

@@ -46,7 +46,7 @@ class Usage:
 
     def problems(self) -> tuple[str, ...]:
         """What is impossible in these counts, in words; empty when they can be true."""
-        counts = {name: count for name, count in zip(_COUNTS, _counts(self), strict=True) if count}
+        counts = {name: count for name, count in zip(COUNTS, _counts(self), strict=True) if count}
         found = []
         if min(counts.values(), default=0) < 0:
             found = [f"{name} is negative ({count})" for name, count in counts.items() if count < 0]
@@ -66,10 +66,10 @@ class Usage:
 
 
 # Pricing asks for the problems of every call, so the names are looked up once.
-_COUNTS = tuple(
-    field.name for field in fields(Usage) if field.name not in ("service_tier", "batch", "region")
-)
-_counts = attrgetter(*_COUNTS)
+COUNTS = tuple(field.name for field in fields(Usage) if field.name not in ("service_tier", "batch", "region"))
+"""The fields of `Usage` that are numbers."""
+
+_counts = attrgetter(*COUNTS)
 _PARTS = (
     ("input_tokens", ("cache_read_tokens", "cache_write_tokens")),
     ("cache_write_tokens", ("cache_write_1h_tokens",)),
