@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal, InvalidOperation
+from typing import Any
 
 from everyspan.collector.attributes import Attributes, Value, compact_json, first_text
 from everyspan.collector.kinds import MODEL_KINDS, is_roll_up
@@ -78,7 +79,9 @@ def _possible(usage: Usage | None) -> Usage | None:
     """The usage without counts that are none: no store takes them, and the span must not be lost for a -1."""
     if usage is None:
         return None
-    absurd = {name: None for name in COUNTS if not 0 <= (getattr(usage, name) or 0) <= MOST_TOKENS}
+    absurd: dict[str, Any] = {
+        name: None for name in COUNTS if not 0 <= (getattr(usage, name) or 0) <= MOST_TOKENS
+    }
     return replace(usage, **absurd) if absurd else usage
 
 
