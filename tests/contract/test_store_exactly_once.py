@@ -192,3 +192,50 @@ def test_a_closed_store_says_so(store: Store) -> None:
         store.insert([span(1)])
     with pytest.raises(StoreError, match="closed"):
         store.list_traces(TraceFilter())
+
+
+END, UNENDED = stamped(1, 7, end="complete", cost="0.5"), stamped(1, 6, end="interrupted", status="error")
+BESIDE = stamped(2, 9, trace_id=trace_id(1), cost="0.125")
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        ([END], [UNENDED]),
+        ([UNENDED], [END]),
+        ([UNENDED, END],),
+        ([END], [UNENDED], [END, UNENDED], [UNENDED]),
+        ([UNENDED], [UNENDED], [END], [END], [UNENDED]),
+    ],
+)
+def test_a_call_that_its_successor_told_as_interrupted_counts_once_when_its_end_is_known(
+    fresh_store: Callable[[], Store], batches: tuple[list[SpanRow], ...]
+) -> None:
+    only_the_end, both = fresh_store(), fresh_store()
+    only_the_end.insert([BESIDE, END], [numbers(6)], [sighting(9, closed=True)])
+
+    both.insert([BESIDE], [], [sighting(9, closed=True)])
+    for batch in batches:
+        both.insert(batch)
+
+    assert everything(both) == everything(only_the_end)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        stamped(1, 5, end="complete"),  # its number is lower: it ended before this call began
+        stamped(1, 7, end="complete", writer=OTHER),
+        stamped(1, 7, end="interrupted"),
+        call(1, key="h:no stamp", end="complete"),
+    ],
+)
+def test_two_calls_that_share_their_ids_stay_two(store: Store, other: SpanRow) -> None:
+    store.insert([other])
+    store.insert([UNENDED])
+    store.insert([other])
+
+    found = store.read_trace(trace_id(1), project="default")
+
+    assert found is not None
+    assert sorted(row.key for row in found[1]) == sorted([other.key, UNENDED.key])

@@ -49,8 +49,6 @@ class Life:
     failures: Counter[str] = field(default_factory=Counter)
     """What the sender would have met: counted there, and tried again."""
     wrong: list[str] = field(default_factory=list)
-    twice: list[int] = field(default_factory=list)
-    """Calls that began on disk, whose end was delivered out of memory: the successor finds no end and makes one."""
 
 
 def steps() -> Callable[[], float]:
@@ -165,9 +163,6 @@ def account(life: Life, log: Log) -> list[str]:
     wrong += [f"{seq} was kept and did not arrive" for seq in kept - complete]
     for seq, number in life.begun.items():
         end_seq = life.ended.get(number, 0)
-        if life.kept.get(end_seq) is Kept.MEMORY and end_seq in complete and spans.get(seq):
-            life.twice.append(number)
-            continue
         if spans.get(seq, False) is not (end_seq not in complete):
             wrong.append(f"call {number}, which began as {seq}, is not one span")
     return wrong
@@ -197,7 +192,7 @@ def main(below: Path, how: str, *, all_of_them: bool) -> None:
     """Live through all of them; print the sums."""
     logging.disable(logging.CRITICAL)  # that a directory can not be adopted is said each time
     faults: Faults = InLibc(below) if how == "libc" else InPython(below)
-    lives = fired = spans = interrupted = dropped = copies = twice = 0
+    lives = fired = spans = interrupted = dropped = copies = 0
     failures: Counter[str] = Counter()
     wrong: list[str] = []
     for level, call, number, lasting in days(all_of_them=all_of_them):
@@ -214,7 +209,6 @@ def main(below: Path, how: str, *, all_of_them: bool) -> None:
             wrong += [f"{name}: {each}" for each in found]
             lives, fired = lives + 1, fired + hits
             failures += life.failures
-            twice += len(life.twice)
             numbers = [frame.seq for frame in life.arrived if frame.kind == Kind.SPAN]
             copies += len(numbers) - len(set(numbers))
             spans += log.counts().on_disk
@@ -232,7 +226,6 @@ def main(below: Path, how: str, *, all_of_them: bool) -> None:
                 "interrupted": interrupted,
                 "dropped": dropped,
                 "copies": copies,
-                "twice": twice,
                 "failures": failures.total(),
                 "wrong": wrong,
             }

@@ -58,9 +58,6 @@ def test_a_call_that_was_open_when_the_power_went_is_found_interrupted(
         shutil.rmtree(root)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what ended a call is delivered out of memory and leaves no trace beside its START"
-)
 def test_a_call_whose_end_was_delivered_out_of_memory_is_not_found_interrupted_as_well(
     quick_disk: Path,
 ) -> None:

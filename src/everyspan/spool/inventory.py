@@ -19,6 +19,9 @@ from everyspan.wire.frame import CARGO, Frame, Kind, scan
 
 _NO_SEQ = Seq(0)
 
+_FOR_US_ALONE = frozenset({Kind.PART, Kind.ENDED})
+"""Of no use to a receiver once nothing follows them."""
+
 
 class Entry(NamedTuple):
     """One frame to be shipped."""
@@ -74,7 +77,7 @@ def take_inventory(directory: Path, cursor: Position) -> Inventory:
         OSError: a segment can not be read.
     """
     found = Inventory(extents=segments_in(directory))
-    calls: OpenCalls[int] = OpenCalls(with_parts=True)
+    calls = OpenCalls(with_parts=True)
     starts: dict[int, Entry] = {}
     entries: list[Entry] = []
     for extent in found.extents:
@@ -87,7 +90,7 @@ def take_inventory(directory: Path, cursor: Position) -> Inventory:
             entry = Entry(extent, frame, False)
             if frame.kind == Kind.START:
                 starts[frame.seq] = entry  # a START can stand in segment 0, too: the later one counts
-            if frame.kind != Kind.PART:  # a part is of no use to a receiver once nothing follows it
+            if frame.kind not in _FOR_US_ALONE:
                 entries.append(entry)
             found.closed = found.closed or frame.kind == Kind.CLOSE
     if found.extents:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
 from everyspan.clock import monotonic_s
 from everyspan.settings import Drop
 from everyspan.spool.backlog import Batch
+from everyspan.spool.news import News, told_by
 from everyspan.spool.notes import note
 from everyspan.spool.ring import RING_BYTES, Held, Ring
 from everyspan.spool.room import NO_ROOM, Room, refusal_in_words
@@ -18,7 +19,7 @@ from everyspan.spool.steady_write import SteadyWrite
 from everyspan.spool.tally import DropNote, Tally
 from everyspan.spool.writer import Writer
 from everyspan.wire.envelope import unwrap
-from everyspan.wire.frame import CARGO, HEADER_BYTES, MAX_PAYLOAD_BYTES, Kind, pack, walk
+from everyspan.wire.frame import CARGO, HEADER_BYTES, MAX_PAYLOAD_BYTES, Frame, Kind, pack, walk
 from everyspan.wire.stamp import STAMP_LENGTH, format_stamp
 
 _RETRY_AFTER_S = 0.05
@@ -72,8 +73,7 @@ class Keeper:
         self._retry_at_s = 0.0
         self._refusal = DISK
         self._is_full = False
-        self._told_in: list[tuple[int, DropNote]] = []
-        """Which segments the DROP frames stand in; those of segments that were delivered leave at the next one."""
+        self._news = News(self.tally)
         self._noticed: set[str] = set()
         self._finishing = False
 
@@ -149,7 +149,7 @@ class Keeper:
             return
         if writer.vanished():
             self._start_over(writer)
-        if (self.ring or self.tally.untold()) and monotonic_s() >= self._retry_at_s:
+        if (self.ring or self._news) and monotonic_s() >= self._retry_at_s:
             self._tried(writer, None)
 
     def finish(self) -> None:
@@ -171,11 +171,17 @@ class Keeper:
                 writer.put(Kind.CLOSE, 0, note(Kind.CLOSE, {"writer": writer.id, "last": writer.last_seq}))
         except OSError as error:
             self.tally.failed(error)
-        self.tally.forget_untold()
+        self._news.forget()
         writer.close()
 
-    def settled(self, writer: Writer, batch: Batch, *, seq: int, aside: bool) -> None:
-        """The destination has, or has refused, a batch of `writer` whose highest number is `seq`."""
+    def settled(
+        self, writer: Writer, batch: Batch, *, seq: int, aside: bool, ended: Sequence[int] = ()
+    ) -> None:
+        """The destination has, or has refused, a batch of `writer` whose highest number is `seq`.
+
+        Args:
+            ended: the calls whose SPAN frames are in it, by the numbers of their START frames.
+        """
         spans = batch.spans
         if aside:
             self.tally.set_aside += spans
@@ -186,6 +192,7 @@ class Keeper:
             # Delivered, though its file was deleted meanwhile and it was counted as dropped.
             self.tally.dropped[GAVE_WAY if number in writer.gave_way else DELETED] -= spans
             self.tally.on_disk += spans
+            self.ended(ended)
             return
         writer.settled(number, size_bytes=len(batch.body), spans=spans, seq=seq)
 
@@ -197,16 +204,20 @@ class Keeper:
             pack(held.kind, held.seq, held.payload, nonce=nonce) for held in self.ring.first(limit_bytes)
         ]
         records = records or [
-            pack(Kind.DROP, 0, self._told_by(drop), nonce=nonce) for drop in self.tally.untold()
+            pack(Kind.DROP, 0, told_by(self.writer, drop), nonce=nonce) for drop in self.tally.untold()
         ]
         return records and [pack(Kind.HEADER, 0, self.writer.header(), nonce=nonce), *records]
 
-    def left_memory(self, batch: Batch, *, aside: bool, kept: bool) -> None:
+    def left_memory(self, batch: Batch, *, aside: bool, kept: bool) -> list[Frame]:
         """The destination has, or has refused, frames out of memory; those that reached the disk since do not count.
 
         Args:
             kept: a refused frame is in quarantine; otherwise it is nowhere.
+
+        Returns:
+            Those that are settled now and in no segment.
         """
+        left: list[Frame] = []
         for frame in walk(batch.body):
             if frame.kind == Kind.DROP:
                 said = json.loads(unwrap(batch.body[frame.payload]))
@@ -220,6 +231,22 @@ class Keeper:
                 self.tally.on_disk += spans
                 self.tally.set_aside += spans if aside else 0
                 self.tally.acknowledged += 0 if aside else spans
+                left.append(frame)
+        return left
+
+    def ended(self, begun: Sequence[int]) -> None:
+        """Calls, by their START frames on disk, whose SPAN frames were settled and are in no segment: put that on disk.
+
+        At once if the disk takes it, because from now on a successor would tell each as a second span.
+        """
+        writer = self.writer
+        if not begun or writer is None or writer.closed:
+            return
+        self._news.ended(begun)
+        try:
+            self._news.write(writer)
+        except OSError as error:
+            self.tally.failed(error)
 
     def _place(self, writer: Writer, held: Held) -> Kept:
         if len(held.payload) > MAX_PAYLOAD_BYTES:
@@ -264,7 +291,7 @@ class Keeper:
             return False
         if gone is None:
             return False
-        self._retell(writer.oldest)
+        self._news.retell(writer.oldest)
         self.tally.on_disk -= gone.spans
         self.tally.drop(GAVE_WAY, gone.first, gone.last, spans=gone.spans)
         self._notice("oldest", f"{self._full(writer)}; the oldest spans give way, counted and told")
@@ -288,7 +315,7 @@ class Keeper:
             self.notices.append(message)
 
     def _catch_up(self, writer: Writer) -> None:
-        """Write what is older first, so that a segment's numbers stay in order."""
+        """Write what is older first, so that a segment's numbers stay in order, and what is to be said."""
         while self.ring:
             held = self.ring.oldest()
             if writer.disk_seq < held.seq:  # else an exception broke in between the write and the shift
@@ -296,33 +323,7 @@ class Keeper:
             self.ring.shift()
             self.tally.in_memory -= held.kind in CARGO
             self.tally.on_disk += held.kind in CARGO
-        for drop in self.tally.untold():
-            self._tell(writer, drop)
-
-    def _tell(self, writer: Writer, drop: DropNote) -> None:
-        writer.put(Kind.DROP, 0, self._told_by(drop))
-        self.tally.told(drop)
-        segment = writer.segment
-        if segment is not None:
-            self._told_in = [(number, each) for number, each in self._told_in if number >= writer.oldest]
-            self._told_in.append((segment.number, drop))
-
-    def _retell(self, before: int) -> None:
-        """Tell again what DROP frames said that stood in segments before this one, and were deleted with them."""
-        for number, drop in self._told_in:
-            if number < before:
-                self.tally.retell(drop)
-        self._told_in = [(number, drop) for number, drop in self._told_in if number >= before]
-
-    def _told_by(self, drop: DropNote) -> bytes:
-        assert self.writer is not None
-        content = {
-            "writer": self.writer.id,
-            "reason": drop.reason,
-            "ranges": drop.ranges,
-            "spans": drop.spans,
-        }
-        return note(Kind.DROP, content)
+        self._news.write(writer)
 
     def _to_disk(self, writer: Writer, held: Held) -> None:
         if not self._finishing and not self._has_room(writer, len(held.payload)):
@@ -357,4 +358,4 @@ class Keeper:
             self.tally.on_disk -= spans
             self.tally.drop(DELETED, writer.settled_seq + 1, writer.disk_seq, spans=spans)
         writer.start_over()
-        self._retell(writer.first_number)
+        self._news.retell(writer.first_number)

@@ -33,7 +33,7 @@ class LivingBacklog:
         self._lock = lock
         self._settle = settle
         self._cursor = Position(0, 0)
-        self._open: OpenCalls[int] = OpenCalls()
+        self._open = OpenCalls()
         self._held: Extent | None = None
         self._held_nonce = new_nonce()
         self._not_to_delete: set[int] = set()
@@ -150,8 +150,7 @@ class LivingBacklog:
         if self._writer.foreign:
             return
         if batch.from_memory:
-            with self._lock:
-                self._keeper.left_memory(batch, aside=aside, kept=True)
+            self._pass_from_memory(batch, aside=aside)
             return
         if batch.last <= self._cursor:
             return
@@ -159,18 +158,33 @@ class LivingBacklog:
             raise SpoolError(
                 f"frames before {batch.first} are not settled yet; the cursor is at {self._cursor}"
             )
-        highest = 0
+        highest, ended = 0, []
         for frame in walk(batch.body):
             highest = max(highest, frame.seq)
-            self._open.see(frame.kind, batch.body[frame.payload], frame.seq)
+            begun = self._open.see(frame.kind, batch.body[frame.payload], frame.seq)
+            if begun is not None and begun > 0:
+                ended.append(begun)
         self._cursor = batch.last
         try:
             save_cursor(self._writer.directory, batch.last)
         except OSError as error:
             self._failed(error)  # a successor will send some frames again
         with self._lock:
-            self._keeper.settled(self._writer, batch, seq=highest, aside=aside)
+            self._keeper.settled(self._writer, batch, seq=highest, aside=aside, ended=ended)
         self._delete_settled()
+
+    def _pass_from_memory(self, batch: Batch, *, aside: bool) -> None:
+        """What was settled out of memory ends calls whose START frames are on disk, and leaves no trace there."""
+        with self._lock:
+            left = self._keeper.left_memory(batch, aside=aside, kept=True)
+        ended = []
+        for frame in left:
+            # A START that left memory stands in no segment, so its number is below 0.
+            begun = self._open.see(frame.kind, batch.body[frame.payload], -frame.seq)
+            if begun is not None and begun > 0:
+                ended.append(begun)
+        with self._lock:
+            self._keeper.ended(ended)
 
     def _delete_settled(self) -> None:
         """Delete segments that are settled and have a successor; what they know of open calls goes to segment 0."""

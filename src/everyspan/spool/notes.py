@@ -1,4 +1,4 @@
-"""HEADER, DROP and CLOSE frames: what a writer says about itself, as JSON."""
+"""HEADER, DROP, CLOSE and ENDED frames: what a writer says about itself, as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HEADER_IS_SHORTER_THAN_BYTES = 16 << 10
 
 
 def note(kind: Kind, content: Mapping[str, object]) -> bytes:
-    """The payload of a HEADER, DROP or CLOSE frame."""
+    """The payload of a HEADER, DROP, CLOSE or ENDED frame."""
     return wrap(kind, json.dumps(content).encode())
 
 

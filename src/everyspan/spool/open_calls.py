@@ -4,73 +4,88 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Generic, TypeVar
 
 from everyspan.errors import WireError
 from everyspan.spool.durable import reach_disk
+from everyspan.spool.notes import read_note
 from everyspan.spool.segment import Extent, read_bytes, segment_name
 from everyspan.wire.decode import span_ids
 from everyspan.wire.frame import Kind, pack, scan
 from everyspan.wire.part import part_ids, read_part
 
-T = TypeVar("T", bound=Hashable)
-
 HELD_BYTES = 16 << 20
 """Most bytes of START frames that are kept for calls that do not end; the oldest go first."""
 
 
-class OpenCalls(Generic[T]):
+class OpenCalls:
     """Pairs each SPAN frame with the START frame before it, by trace id and span id.
 
-    First come, first ended: under `random.seed` two calls can have the same ids.
+    First come, first ended: under `random.seed` two calls can have the same ids. A call is known by the number of
+    its START frame.
 
     Args:
         with_parts: keep the PART frames of open calls, too.
     """
 
     def __init__(self, *, with_parts: bool = False) -> None:
-        self._open: defaultdict[bytes, list[T]] = defaultdict(list)
+        self._open: defaultdict[bytes, list[int]] = defaultdict(list)
         self._parts: defaultdict[bytes, dict[int, bytes]] = defaultdict(dict)
         self._with_parts = with_parts
         self.unreadable = 0
         """Payloads that hold no span, and so end no call."""
 
-    def see(self, kind: int, payload: bytes, token: T) -> None:
-        """A frame, in the order of the log. `token` is what `still_open` gives back for a START."""
+    def see(self, kind: int, payload: bytes, seq: int) -> int | None:
+        """A frame, in the order of the log; returns the call that a SPAN ends, None when it ends none."""
+        if kind == Kind.ENDED:
+            self._see_ended(payload)
         if kind == Kind.PART and self._with_parts:
             self._see_part(payload)
         if kind not in (Kind.START, Kind.SPAN):
-            return
+            return None
         try:
             ids = span_ids(payload)
         except WireError:
             self.unreadable += 1
-            return
+            return None
         if kind == Kind.START:
-            if token not in self._open[ids]:  # a START can stand in segment 0 and in its own, after a crash
-                self._open[ids].append(token)
-        elif ids in self._open:
-            self._open[ids].pop(0)
-            if not self._open[ids]:
-                del self._open[ids]
-                self._parts.pop(ids, None)
+            if seq not in self._open[ids]:  # a START can stand in segment 0 and in its own, after a crash
+                self._open[ids].append(seq)
+            return None
+        return self._end(ids, self._open[ids][0]) if ids in self._open else None
 
-    def still_open(self) -> set[T]:
-        """The tokens of the START frames whose SPAN was not seen."""
-        return {token for tokens in self._open.values() for token in tokens}
+    def still_open(self) -> set[int]:
+        """The calls whose end was not seen."""
+        return {seq for begun in self._open.values() for seq in begun}
 
     def open_ids(self) -> set[bytes]:
-        """Trace id and span id of the calls whose SPAN was not seen."""
+        """Trace id and span id of the calls whose end was not seen."""
         return set(self._open)
 
-    def parts(self) -> dict[T, list[bytes]]:
+    def parts(self) -> dict[int, list[bytes]]:
         """The payloads of the PART frames of each open call, in their order; under one pair of ids the newest call."""
         return {
             self._open[ids][-1]: [parts[number] for number in sorted(parts)]
             for ids, parts in self._parts.items()
         }
+
+    def _end(self, ids: bytes, seq: int) -> int:
+        self._open[ids].remove(seq)
+        if not self._open[ids]:
+            del self._open[ids]
+            self._parts.pop(ids, None)
+        return seq
+
+    def _see_ended(self, payload: bytes) -> None:
+        try:
+            ended = read_note(payload)["begun"]
+        except (WireError, KeyError):
+            self.unreadable += 1
+            return
+        named = set(ended) if isinstance(ended, list) else set()
+        for ids, seq in [(ids, seq) for ids, begun in self._open.items() for seq in begun if seq in named]:
+            self._end(ids, seq)
 
     def _see_part(self, payload: bytes) -> None:
         try:
@@ -83,7 +98,7 @@ class OpenCalls(Generic[T]):
 
 
 def hold_starts(
-    directory: Path, leaving: Iterable[Extent], open_calls: OpenCalls[int], *, nonce: int
+    directory: Path, leaving: Iterable[Extent], open_calls: OpenCalls, *, nonce: int
 ) -> Extent | None:
     """Write segment 0: the START and PART frames of open calls from segments that are about to be deleted.
 

@@ -36,6 +36,12 @@ class _Rollup:
         self.of_span = of_span
         self.values_of = attrgetter(*of_span)
         self.keys = ("day", "state", *of_span)
+        self.take_out = (
+            f"UPDATE {table} SET calls = calls - 1, "
+            + ", ".join(f"{name} = {name} - ?" for name in TOKENS)
+            + ", cost = add_text(cost, ?) WHERE "
+            + " AND ".join(f"{name} = ?" for name in self.keys)
+        )
         self.add = (
             f"INSERT INTO {table} ({', '.join((*self.keys, *_SUMS, 'cost'))}) "
             f"VALUES ({', '.join('?' * (len(self.keys) + len(_SUMS) + 1))}) "
@@ -56,6 +62,19 @@ def add_costs(connection: sqlite3.Connection, fresh: Sequence[SpanRow]) -> None:
         connection.executemany(
             rollup.add, ((*key, *group[:-1], exact.to_text(group[-1])) for key, group in groups.items())
         )
+
+
+def take_costs_out(connection: sqlite3.Connection, row: SpanRow) -> None:
+    """Count a row no more that was counted, inside the caller's transaction."""
+    state = call_state(row)
+    if state is None:
+        return
+    tokens = [getattr(row.usage, name) or 0 for name in TOKENS]
+    less = exact.to_text(None if row.cost is None else row.cost.copy_negate())
+    for rollup in (_COARSE, _FINE):
+        keys = (row.start_ns // DAY_NS, state, *rollup.values_of(row))
+        connection.execute(rollup.take_out, (*tokens, less, *keys))
+        connection.execute(f"DELETE FROM {rollup.table} WHERE calls = 0 AND day = ?", keys[:1])
 
 
 def _added_up(rows: Iterable[SpanRow], rollup: _Rollup) -> dict[tuple[Any, ...], list[Any]]:

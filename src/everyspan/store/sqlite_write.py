@@ -12,7 +12,7 @@ from everyspan.store import exact
 from everyspan.store.bodies import Squeezer
 from everyspan.store.limits import Batch
 from everyspan.store.reads import Inserted
-from everyspan.store.rows import SpanRow
+from everyspan.store.rows import Numbers, SpanRow
 from everyspan.store.sqlite_columns import (
     BODY,
     PLAIN,
@@ -21,6 +21,7 @@ from everyspan.store.sqlite_columns import (
     special,
 )
 from everyspan.store.sqlite_costs import add_costs
+from everyspan.store.sqlite_twins import begin_of, draft_anew, has_ended, make_way, unended_last
 from everyspan.store.sqlite_writers import Ledger
 from everyspan.store.summary import Draft
 
@@ -63,8 +64,14 @@ def insert(
     """
     fresh: list[SpanRow] = []
     bodies: list[tuple[int, bytes]] = []
+    begun: list[Numbers] = []
     known = 0
-    for row in batch.spans:
+    changed = make_way(connection, batch.spans)
+    for row in unended_last(batch.spans):
+        if has_ended(connection, row):
+            begun.append(begin_of(row))
+            known += 1
+            continue
         cursor = connection.execute(_INSERT_SPAN, (*_plain(row), *special(row)))
         if cursor.rowcount == 1 and cursor.lastrowid is not None:
             fresh.append(row)
@@ -73,15 +80,19 @@ def insert(
             known += 1
     connection.executemany("INSERT INTO bodies (id, body) VALUES (?, ?)", bodies)
     add_costs(connection, fresh)
-    _add_to_traces(connection, fresh)
-    Ledger(connection).add(fresh, batch.numbers, batch.sightings)
+    _add_to_traces(connection, fresh, changed)
+    Ledger(connection).add(fresh, [*batch.numbers, *begun], batch.sightings)
     return Inserted(new=len(fresh), known=known, refused=batch.refused)
 
 
-def _add_to_traces(connection: sqlite3.Connection, fresh: Iterable[SpanRow]) -> None:
-    drafts: dict[tuple[str, str], Draft] = {}
+def _add_to_traces(
+    connection: sqlite3.Connection, fresh: Iterable[SpanRow], changed: set[tuple[str, str]]
+) -> None:
+    drafts = {at: draft_anew(connection, *at) for at in changed}
     for row in fresh:
         at = (row.project, row.trace_id)
+        if at in changed:
+            continue  # it is in there already
         if at not in drafts:
             stored = connection.execute(
                 "SELECT * FROM traces WHERE project = ? AND trace_id = ?", at

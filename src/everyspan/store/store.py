@@ -34,6 +34,9 @@ class Store(Protocol):
 
         When it returns, the batch survives the death of process and machine. Handing in the same again, in any
         order, mixed or in part, changes no row, no sum and no audit.
+
+        A call that its writer's successor told as `interrupted` counts only until its end is known: a row of the same
+        writer, trace id and span id with a higher number.
         """
 
     def list_traces(self, wanted: TraceFilter) -> list[TraceSummary]:

@@ -27,6 +27,9 @@ OPAQUE = 1003
 PART = 1004
 """What has arrived of an answer that is not finished: what a PART frame holds."""
 
+ENDED = 1005
+"""JSON: which calls ended though no segment holds their SPAN frame: what an ENDED frame holds."""
+
 _FIELD_OF = {
     Kind.HEADER: NOTE,
     Kind.START: STARTED,
@@ -35,6 +38,7 @@ _FIELD_OF = {
     Kind.CLOSE: NOTE,
     Kind.BATCH: OPAQUE,
     Kind.PART: PART,
+    Kind.ENDED: ENDED,
 }
 _TAG_OF = {kind: field_tag(number, LENGTH) for kind, number in _FIELD_OF.items()}
 

@@ -42,6 +42,7 @@ class Kind(IntEnum):
     CLOSE = 5
     BATCH = 6
     PART = 7
+    ENDED = 8
 
 
 CARGO = frozenset({Kind.SPAN, Kind.BATCH})
