@@ -291,7 +291,6 @@ class SpoolMachine(RuleBasedStateMachine):
             if spans:
                 spans_of[fate.number].add(place)
             TOTALS["copies"] += len(copies) - len({kind for kind, _ in copies})
-        ends = {fate.number: fate for fate in self.fates.values() if fate.kind is Kind.SPAN}
         for place, fate in self.fates.items():
             explained = place in self.arrived or place in self.told
             assert explained or not fate.sure, (

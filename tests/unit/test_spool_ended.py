@@ -116,8 +116,9 @@ def test_an_end_whose_segment_gave_way_while_it_was_delivered_is_told(
     backlog = log.backlog()
     drain(backlog)
     end(log, 0)
-    under_way = backlog.peek(limit_bytes=1 << 20) if backlog is not None else None
-    assert backlog is not None and under_way is not None
+    assert backlog is not None
+    under_way = backlog.peek(limit_bytes=1 << 20)
+    assert under_way is not None
     number = 100
     while not log.counts().dropped:
         number += 1

@@ -1,4 +1,4 @@
-"""What a writer has to say besides its spans: which frames it dropped, and which calls ended where no segment shows it."""
+"""What a writer says besides its spans: which frames it dropped, and which calls ended that no segment shows ended."""
 
 from __future__ import annotations
 

@@ -36,7 +36,8 @@ def has_ended(connection: sqlite3.Connection, row: SpanRow) -> bool:
 
 def begin_of(row: SpanRow) -> Numbers:
     """What is left of a row that is not stored: the number of its call's begin."""
-    assert row.writer is not None and row.seq is not None
+    assert row.writer is not None
+    assert row.seq is not None
     return Numbers(project=row.project, writer=row.writer, first=row.seq, last=row.seq, reason="start")
 
 
