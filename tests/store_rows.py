@@ -9,6 +9,7 @@ from typing import Any
 from everyspan.model.ids import Seq, WriterId
 from everyspan.model.money import CostState
 from everyspan.model.usage import Usage
+from everyspan.store.groups import Each, GroupFilter, LatencyBy, LatencyFilter, TraceBy
 from everyspan.store.reads import CostBy, CostFilter, TraceFilter, WriterFilter
 from everyspan.store.rows import Numbers, Sighting, SpanRow
 from everyspan.store.store import Store
@@ -96,7 +97,14 @@ def everything(store: Store) -> dict[str, Any]:
         "spans": {
             (one.project, one.trace_id): store.read_trace(one.trace_id, project=one.project) for one in traces
         },
+        "totals": store.trace_totals(TraceFilter()),
+        "totals added up": store.trace_totals(TraceFilter(since_ns=0)),
+        "groups": {by: store.trace_groups(by, GroupFilter(limit=1000)) for by in TraceBy},
         "costs": {by: store.cost_groups(by, CostFilter()) for by in CostBy},
+        "latency": {by: store.latency_groups(by, LatencyFilter(), each=Each.HOUR) for by in LatencyBy},
+        "searches": {
+            word: store.list_traces(TraceFilter(text=word)) for word in ("apple", "pear", "apple pear")
+        },
         "costs of single calls": store.cost_groups(
             CostBy.MODEL, CostFilter(since_ns=1, until_ns=NOON_NS * 2)
         ),

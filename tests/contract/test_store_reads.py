@@ -149,22 +149,27 @@ def test_calls_without_a_price_are_counted_and_are_not_zero_dollars(store: Store
 
 @pytest.mark.parametrize("by", list(CostBy))
 def test_costs_can_be_grouped_by_everything_they_promise(store: Store, by: CostBy) -> None:
-    store.insert([call(1, service="shop", user="ann", session="s1"), call(2, None, service="shop")])
+    known: dict[str, Any] = {"service": "shop", "user": "ann", "session": "s1", "environment": "prod"}
+    store.insert([call(1, tags=("b", "a"), **known), call(2, None, service="shop")])
 
     groups = store.cost_groups(by, CostFilter())
 
     values = {
         CostBy.DAY: ["2024-10-04"],
+        CostBy.HOUR: ["2024-10-04T12:00Z"],
         CostBy.PROJECT: ["default"],
         CostBy.SERVICE: ["shop"],
         CostBy.MODEL: ["gpt-5"],
         CostBy.PROVIDER: ["openai"],
         CostBy.USER: ["", "ann"],
         CostBy.SESSION: ["", "s1"],
+        CostBy.ENVIRONMENT: ["", "prod"],
+        CostBy.TAG: ["", "a", "b"],
         CostBy.STATE: ["computed", "unpriced"],
     }
     assert [group.value for group in groups] == values[by]
-    assert sum(group.calls for group in groups) == 2
+    # The one with two tags is in two groups.
+    assert sum(group.calls for group in groups) == (3 if by is CostBy.TAG else 2)
 
 
 times = st.integers(NOON_NS - 3 * DAY_NS, NOON_NS + 3 * DAY_NS) | st.integers(-3, 3).map(

@@ -8,14 +8,16 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from everyspan.errors import StoreError
+from everyspan.store.migrate import APPLICATION_ID
 from everyspan.store.reads import TraceFilter, WriterFilter
 from everyspan.store.store import open_store
-from tests.store_rows import everything, stamped
+from tests.store_rows import call, everything, span, span_id, stamped, trace_id
 
 
 @pytest.fixture
@@ -124,3 +126,41 @@ def test_a_batch_that_does_not_fit_on_the_disk_is_not_kept_in_part_and_fits_when
         assert done.new == 10
         assert len(store.list_traces(TraceFilter())) == 11
         assert store.writers(WriterFilter())[0].spans == 11
+
+
+def as_version_one(path: Path, filled: Path) -> None:
+    """A store as the first version left it, with the spans of another one."""
+    script = (resources.files("everyspan.store") / "schema" / "sqlite" / "0001_spans.sql").read_text("utf-8")
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(script)
+        old.execute("ATTACH ? AS filled", (str(filled),))
+        for table in ("spans", "bodies", "traces", "writers", "received", "dropped", "unnumbered"):
+            names = [row[1] for row in old.execute(f"PRAGMA main.table_info({table})")]
+            columns = ", ".join(f'"{name}"' for name in names)
+            old.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM filled.{table}")
+        old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        old.execute("PRAGMA user_version = 1")
+        old.commit()
+
+
+def test_a_store_of_the_first_version_answers_every_new_question_after_it_is_opened(path: Path) -> None:
+    rows = [
+        stamped(1, 2, user="ann", session="s", tags=("a", "b"), environment="prod", input='["apple\\npear"]'),
+        stamped(2, 4, trace_id=trace_id(1), parent_id=span_id(1), output="apple", first_token_ns=99),
+        stamped(3, 6, user="bob", cost=None, status="error", service="shop", name="checkout"),
+        stamped(4, 8, unbilled="a copy"),
+        call(5, "0.1", project="other", end="interrupted"),
+        span(6),
+    ]
+    with closing(open_store(path)) as store:
+        store.insert(rows)
+        expected = everything(store)
+    old = path.with_name("old.db")
+    as_version_one(old, path)
+
+    with closing(open_store(old)) as store:
+        store.insert(rows)
+
+        assert everything(store) == expected
+        assert store.insert([call(5, "0.1", project="other", key="h:5 finished")]).new == 1
+        assert store.trace_totals(TraceFilter(project="other")).spans == 1

@@ -69,3 +69,16 @@ def test_where_nothing_was_called_the_cost_is_unknown_not_zero(store: Store) -> 
     report = costs(store)
 
     assert (report.groups, report.total.calls, report.total.cost) == ((), 0, None)
+
+
+def test_a_call_with_two_tags_is_in_two_groups_and_once_in_the_total(store: Store) -> None:
+    store.insert([call(1, "0.5", tags=("a", "b")), call(2, "0.25")])
+
+    report = costs(store, by=CostBy.TAG)
+
+    assert [(group.value, group.cost) for group in report.groups] == [
+        ("a", Decimal("0.5")),
+        ("b", Decimal("0.5")),
+        ("", Decimal("0.25")),
+    ]
+    assert (report.total.calls, report.total.cost) == (2, Decimal("0.75"))

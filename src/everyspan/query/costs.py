@@ -21,9 +21,9 @@ class CostReport:
 
     by: CostBy
     groups: tuple[CostGroup, ...]
-    """Days ascending; everything else dearest first, groups without any known cost last."""
+    """Days and hours ascending; everything else dearest first, groups without any known cost last."""
     total: CostGroup
-    """The sum over all groups; its `value` is empty."""
+    """The sum over all calls, each counted once; its `value` is empty."""
 
 
 def costs(store: Store, *, by: CostBy = CostBy.MODEL, wanted: CostFilter | None = None) -> CostReport:
@@ -32,10 +32,13 @@ def costs(store: Store, *, by: CostBy = CostBy.MODEL, wanted: CostFilter | None 
     Raises:
         StoreError: the store cannot be read.
     """
-    groups = store.cost_groups(by, wanted or CostFilter())
-    if by is not CostBy.DAY:
+    wanted = wanted or CostFilter()
+    groups = store.cost_groups(by, wanted)
+    # A call with two tags is in two groups; in the total it counts once.
+    disjoint = store.cost_groups(CostBy.PROJECT, wanted) if by is CostBy.TAG else groups
+    if by not in (CostBy.DAY, CostBy.HOUR):
         groups = sorted(groups, key=_dearest_first)
-    return CostReport(by=by, groups=tuple(groups), total=_sum(groups))
+    return CostReport(by=by, groups=tuple(groups), total=_sum(disjoint))
 
 
 def _dearest_first(group: CostGroup) -> tuple[bool, Decimal, int, str]:

@@ -6,7 +6,7 @@ prices that go below 10^-12 dollars. A sum that could not be exact raises instea
 
 from __future__ import annotations
 
-from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow, Subnormal, Underflow
+from decimal import ROUND_FLOOR, Context, Decimal, Inexact, InvalidOperation, Overflow, Subnormal, Underflow
 
 DECIMALS = 30
 """Most digits behind the point that an amount may have."""
@@ -40,6 +40,12 @@ def add_text(one: str | None, other: str | None) -> str | None:
     return to_text(add(from_text(one), from_text(other)))
 
 
+def subtract(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    """The exact difference; None means unknown and takes nothing away."""
+    # Not `-other`: that rounds to the 28 digits of the default context.
+    return add(one, None if other is None else other.copy_negate())
+
+
 def fits(amount: Decimal) -> bool:
     """Whether an amount can be kept exactly and summed without limit."""
     if not amount.is_finite():
@@ -63,3 +69,23 @@ class TextSum:
     def finalize(self) -> str | None:
         """The sum as decimal text."""
         return to_text(self._sum)
+
+
+_MOST_NANO = (1 << 63) - 1
+
+
+def nano(amount: Decimal) -> int:
+    """Whole billionths of a dollar, rounded down and held within 64 bits: grows with the amount, so an index can tell
+    which amounts need not be looked at."""
+    whole = int(_EXACT.scaleb(amount, 9).to_integral_value(ROUND_FLOOR))
+    return max(-_MOST_NANO, min(whole, _MOST_NANO))
+
+
+def nano_of_text(text: str | None) -> int | None:
+    """`nano` on decimal text, for use inside SQL."""
+    return None if text is None else nano(Decimal(text))
+
+
+def compare_text(one: str | None, other: str) -> int | None:
+    """-1, 0 or 1 as the first amount is less than, equal to or more than the second, for use inside SQL."""
+    return None if one is None else int(Decimal(one).compare(Decimal(other)))

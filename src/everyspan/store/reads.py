@@ -52,10 +52,20 @@ class TraceFilter:
     name: str = ""
     """The trace's whole name."""
     model: str = ""
-    """Traces in which at least one span used this model; the same for `service`."""
+    """Traces in which at least one span used this model; the same for `provider`, `service` and `tag`."""
+    provider: str = ""
+    tag: str = ""
     user: str = ""
     session: str = ""
+    environment: str = ""
     with_errors: bool = False
+    text: str = ""
+    """Words that occur in the input or the output of one span, all of them in the same one. Whole words, in any order,
+    whatever their case and accents; a text without a word, such as `?`, finds nothing."""
+    min_cost: Decimal | None = None
+    """US dollars, included, as `max_cost`. Traces of unknown cost fit neither."""
+    max_cost: Decimal | None = None
+    min_duration_ns: int | None = None
     limit: int = 50
     """Traces on one page, 1 to 1000."""
     before: str = ""
@@ -98,6 +108,7 @@ class TraceSummary:
     tags: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
     started_ns: int
     ended_ns: int
     """The latest end of any span."""
@@ -129,12 +140,17 @@ class CostBy(StrEnum):
 
     DAY = "day"
     """Days in UTC, as `2026-11-22`."""
+    HOUR = "hour"
+    """Hours in UTC, as `2026-11-22T14:00Z`."""
     PROJECT = "project"
     SERVICE = "service"
     MODEL = "model"
     PROVIDER = "provider"
     USER = "user"
     SESSION = "session"
+    ENVIRONMENT = "environment"
+    TAG = "tag"
+    """A call with two tags is in two groups, so these sums may come to more than the total."""
     STATE = "state"
 
 
@@ -153,17 +169,21 @@ class CostFilter:
     provider: str = ""
     user: str = ""
     session: str = ""
+    environment: str = ""
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostGroup:
     """The billed calls that share one value of what was grouped by.
 
-    User and session are those on the call's own span.
+    User, session, environment and tags are those on the call's own span.
     """
 
     value: str
     """Empty when the calls did not say."""
+    period: str = ""
+    """The hour or day, when the question divided by one."""
     calls: int = 0
     cost: Decimal | None = None
     """US dollars of the calls whose cost is known, exact; None when it is known of none."""

@@ -9,6 +9,9 @@ from everyspan.model.ids import Seq, WriterId
 from everyspan.model.money import CostState
 from everyspan.model.usage import Usage
 
+INTERRUPTED = "interrupted"
+"""The `end` of a span whose process died before the call ended."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanRow:

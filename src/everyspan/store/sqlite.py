@@ -16,8 +16,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 from everyspan.errors import StoreError
-from everyspan.store import exact, limits, sqlite_costs, sqlite_read, sqlite_write
+from everyspan.store import (
+    limits,
+    sqlite_costs,
+    sqlite_facets,
+    sqlite_functions,
+    sqlite_latency,
+    sqlite_read,
+    sqlite_traces,
+    sqlite_write,
+)
 from everyspan.store.bodies import Squeezer
+from everyspan.store.groups import (
+    Each,
+    GroupFilter,
+    LatencyBy,
+    LatencyFilter,
+    LatencyGroup,
+    TraceBy,
+    TraceGroup,
+    TraceTotals,
+)
 from everyspan.store.migrate import check, migrate
 from everyspan.store.reads import (
     CostBy,
@@ -79,7 +98,17 @@ class SqliteStore:
     def list_traces(self, wanted: TraceFilter) -> list[TraceSummary]:
         """See `Store.list_traces`."""
         with self._reading() as connection:
-            return sqlite_read.list_traces(connection.sql, wanted)
+            return sqlite_traces.list_traces(connection.sql, wanted)
+
+    def trace_totals(self, wanted: TraceFilter) -> TraceTotals:
+        """See `Store.trace_totals`."""
+        with self._reading() as connection:
+            return sqlite_traces.trace_totals(connection.sql, wanted)
+
+    def trace_groups(self, by: TraceBy, wanted: GroupFilter) -> list[TraceGroup]:
+        """See `Store.trace_groups`."""
+        with self._reading() as connection:
+            return sqlite_facets.trace_groups(connection.sql, by, wanted)
 
     def read_trace(self, trace_id: str, *, project: str) -> tuple[TraceSummary, list[SpanRow]] | None:
         """See `Store.read_trace`."""
@@ -91,10 +120,17 @@ class SqliteStore:
         with self._reading() as connection:
             return sqlite_read.projects_of(connection.sql, trace_id)
 
-    def cost_groups(self, by: CostBy, wanted: CostFilter) -> list[CostGroup]:
+    def cost_groups(self, by: CostBy, wanted: CostFilter, *, each: Each | None = None) -> list[CostGroup]:
         """See `Store.cost_groups`."""
         with self._reading() as connection:
-            return sqlite_costs.cost_groups(connection.sql, by, wanted)
+            return sqlite_costs.cost_groups(connection.sql, by, wanted, each)
+
+    def latency_groups(
+        self, by: LatencyBy, wanted: LatencyFilter, *, each: Each | None = None
+    ) -> list[LatencyGroup]:
+        """See `Store.latency_groups`."""
+        with self._reading() as connection:
+            return sqlite_latency.latency_groups(connection.sql, by, wanted, each)
 
     def writers(self, wanted: WriterFilter) -> list[WriterState]:
         """See `Store.writers`."""
@@ -153,9 +189,9 @@ class SqliteStore:
             check_same_thread=False,
         )
         sql.row_factory = sqlite3.Row
-        sql.create_function("add_text", 2, exact.add_text, deterministic=True)
-        sql.create_aggregate("sum_text", 1, exact.TextSum)  # type: ignore[arg-type]
-        return _Connection(sql, Squeezer())
+        connection = _Connection(sql, Squeezer())
+        sqlite_functions.register(*connection)
+        return connection
 
     @contextmanager
     def _writing(self) -> Iterator[_Connection]:

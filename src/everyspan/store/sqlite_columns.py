@@ -41,6 +41,23 @@ BODY = ("input", "output", "attributes", "cost_note", "status_message", "trace_i
 
 SPAN_COLUMNS = tuple(f'"{name}"' for name in (*PLAIN, "tags", "cost_state", "cost", *TOKENS, "usage_rest"))
 
+TRACE_COLUMNS = (
+    *(
+        "project",
+        "trace_id",
+        "name",
+        "user",
+        "session",
+        "environment",
+        "tags",
+        "services",
+        "models",
+        "providers",
+    ),
+    *("started_ns", "ended_ns", "spans", "calls", "errors", "states", "cost", "cost_nano"),
+    *("input_tokens", "output_tokens", "marks"),
+)
+
 _REST = tuple(field.name for field in fields(Usage) if field.name not in TOKENS)
 
 
@@ -71,6 +88,26 @@ def row_of(stored: sqlite3.Row, body: Sequence[str]) -> SpanRow:
     )
 
 
+def trace_values(draft: Draft) -> tuple[Any, ...]:
+    """The values of `TRACE_COLUMNS`."""
+    summary = draft.summary()
+    return (
+        *(
+            summary.project,
+            summary.trace_id,
+            summary.name,
+            summary.user,
+            summary.session,
+            summary.environment,
+        ),
+        *map(json.dumps, (summary.tags, summary.services, summary.models, summary.providers)),
+        *(summary.started_ns, summary.ended_ns, summary.spans, summary.calls, summary.errors),
+        *(json.dumps(summary.states), exact.to_text(summary.cost)),
+        None if summary.cost is None else exact.nano(summary.cost),
+        *(summary.input_tokens, summary.output_tokens, json.dumps(draft.marks)),
+    )
+
+
 def draft_of(stored: sqlite3.Row) -> Draft:
     """The trace summary that was stored, ready for more spans."""
     return Draft(
@@ -87,5 +124,6 @@ def draft_of(stored: sqlite3.Row) -> Draft:
         tags=set(json.loads(stored["tags"])),
         services=set(json.loads(stored["services"])),
         models=set(json.loads(stored["models"])),
+        providers=set(json.loads(stored["providers"])),
         marks={name: tuple(mark) for name, mark in json.loads(stored["marks"]).items()},
     )

@@ -1,6 +1,7 @@
-"""Roll-ups of cost, written and read: the same rows, once with user and session, and once without.
+"""Roll-ups of cost, written and read: the same calls, divided in three ways.
 
-With them there are almost as many groups as traces; without, there are few, and most questions need no more.
+By hour and what there is little of, by day and user and session, by day and tag: each question is answered from the
+coarsest table that can, and one that none can from the calls themselves.
 """
 
 from __future__ import annotations
@@ -8,147 +9,178 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
 from everyspan.model.money import CostState
 from everyspan.store import exact
-from everyspan.store.limits import LATEST_NS
+from everyspan.store.groups import Each
+from everyspan.store.periods import LENGTH_NS, label, whole_and_edges
 from everyspan.store.reads import UNBILLED, CostBy, CostFilter, CostGroup
 from everyspan.store.rows import SpanRow
 from everyspan.store.sqlite_columns import TOKENS
 from everyspan.store.sqlite_where import Where
 from everyspan.store.summary import call_state
 
-DAY_NS = 86_400 * 10**9
-"""Roll-ups count by days of this length, in UTC."""
+COARSE = ("project", "service", "environment", "model", "provider")
+"""What there are few values of."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SUMS = ("calls", *TOKENS)
+_SUMS = ("calls", "priced", *TOKENS)
+_STATE = f"CASE WHEN unbilled != '' THEN '{UNBILLED}' ELSE cost_state END"
+_ONE = f"1 AS calls, cost IS NOT NULL AS priced, {', '.join(f'coalesce({name}, 0) AS {name}' for name in TOKENS)}, cost"
+_TAGS = "json_each(CASE tags WHEN '[]' THEN '[\"\"]' ELSE tags END)"
 
 
+@dataclass(frozen=True)
 class _Rollup:
-    """One table of sums, and the fields of a span by which it is divided besides day and state."""
+    """One table of sums, the length of its periods, and the fields of a span by which it is divided."""
 
-    def __init__(self, table: str, of_span: Sequence[str]) -> None:
-        self.table = table
-        self.of_span = of_span
-        self.values_of = attrgetter(*of_span)
-        self.keys = ("day", "state", *of_span)
-        self.take_out = (
-            f"UPDATE {table} SET calls = calls - 1, "
-            + ", ".join(f"{name} = {name} - ?" for name in TOKENS)
-            + ", cost = add_text(cost, ?) WHERE "
-            + " AND ".join(f"{name} = ?" for name in self.keys)
-        )
-        self.add = (
-            f"INSERT INTO {table} ({', '.join((*self.keys, *_SUMS, 'cost'))}) "
+    table: str
+    each: Each
+    of_span: tuple[str, ...]
+    by_tag: bool = False
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (*self.of_span, "tag") if self.by_tag else self.of_span
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (self.each.value, "state", *self.fields)
+
+    def put(self) -> str:
+        """The statement that adds to a row, or takes away."""
+        return (
+            f"INSERT INTO {self.table} ({', '.join((*self.keys, *_SUMS, 'cost'))}) "
             f"VALUES ({', '.join('?' * (len(self.keys) + len(_SUMS) + 1))}) "
             f"ON CONFLICT ({', '.join(self.keys)}) DO UPDATE SET "
             + ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMS)
-            + ", cost = add_text(cost, excluded.cost)"
+            + ", cost = CASE WHEN priced + excluded.priced = 0 THEN NULL ELSE add_text(cost, excluded.cost) END"
         )
 
 
-_COARSE = _Rollup("costs", ("project", "service", "model", "provider"))
-_FINE = _Rollup("costs_by_session", (*_COARSE.of_span, "user", "session"))
+_ROLLUPS = (
+    _Rollup("costs", Each.HOUR, COARSE),
+    _Rollup("costs_by_tag", Each.DAY, COARSE, by_tag=True),
+    _Rollup("costs_by_session", Each.DAY, (*COARSE, "user", "session")),
+)
 
 
-def add_costs(connection: sqlite3.Connection, fresh: Sequence[SpanRow]) -> None:
-    """Count rows that are new, inside the caller's transaction."""
-    for rollup in (_COARSE, _FINE):
-        groups = _added_up(fresh, rollup)
+def add_costs(connection: sqlite3.Connection, come: Sequence[SpanRow], gone: Sequence[SpanRow] = ()) -> None:
+    """Count rows that are new, and no longer count rows that are gone, inside the caller's transaction."""
+    for rollup in _ROLLUPS:
+        groups = _added_up(come, gone, rollup)
         connection.executemany(
-            rollup.add, ((*key, *group[:-1], exact.to_text(group[-1])) for key, group in groups.items())
+            rollup.put(), ((*key, *group[:-1], exact.to_text(group[-1])) for key, group in groups.items())
         )
+        if gone:
+            connection.executemany(
+                f"DELETE FROM {rollup.table} WHERE calls = 0 AND "
+                + " AND ".join(f"{name} = ?" for name in rollup.keys),
+                groups,
+            )
 
 
-def take_costs_out(connection: sqlite3.Connection, row: SpanRow) -> None:
-    """Count a row no more that was counted, inside the caller's transaction."""
-    state = call_state(row)
-    if state is None:
-        return
-    tokens = [getattr(row.usage, name) or 0 for name in TOKENS]
-    less = exact.to_text(None if row.cost is None else row.cost.copy_negate())
-    for rollup in (_COARSE, _FINE):
-        keys = (row.start_ns // DAY_NS, state, *rollup.values_of(row))
-        connection.execute(rollup.take_out, (*tokens, less, *keys))
-        connection.execute(f"DELETE FROM {rollup.table} WHERE calls = 0 AND day = ?", keys[:1])
-
-
-def _added_up(rows: Iterable[SpanRow], rollup: _Rollup) -> dict[tuple[Any, ...], list[Any]]:
+def _added_up(
+    come: Iterable[SpanRow], gone: Iterable[SpanRow], rollup: _Rollup
+) -> dict[tuple[Any, ...], list[Any]]:
     # Adding up first only saves statements: every sum is a plain addition.
     groups: dict[tuple[Any, ...], list[Any]] = defaultdict(lambda: [0] * len(_SUMS) + [None])
-    for row in rows:
-        state = call_state(row)
-        if state is None:
-            continue
-        group = groups[row.start_ns // DAY_NS, state, *rollup.values_of(row)]
-        group[0] += 1
-        for index, name in enumerate(TOKENS, start=1):
-            group[index] += getattr(row.usage, name) or 0
-        group[-1] = exact.add(group[-1], row.cost)
+    values_of, length_ns = attrgetter(*rollup.of_span), LENGTH_NS[rollup.each]
+    for rows, sign, combine in ((come, 1, exact.add), (gone, -1, exact.subtract)):
+        for row in rows:
+            state = call_state(row)
+            if state is None:
+                continue
+            key = (row.start_ns // length_ns, state, *values_of(row))
+            for whole_key in ((*key, tag) for tag in set(row.tags) or ("",)) if rollup.by_tag else (key,):
+                group = groups[whole_key]
+                group[0] += sign
+                group[1] += sign * (row.cost is not None)
+                for index, name in enumerate(TOKENS, start=2):
+                    group[index] += sign * (getattr(row.usage, name) or 0)
+                group[-1] = combine(group[-1], row.cost)
     return groups
 
 
-def cost_groups(connection: sqlite3.Connection, by: CostBy, wanted: CostFilter) -> list[CostGroup]:
-    """See `Store.cost_groups`. Whole days come from the roll-up, the rest of a day from its calls."""
-    fine = by in (CostBy.USER, CostBy.SESSION) or bool(wanted.user or wanted.session)
-    source, values = _calls(wanted, _FINE if fine else _COARSE)
+def cost_groups(
+    connection: sqlite3.Connection, by: CostBy, wanted: CostFilter, each: Each | None = None
+) -> list[CostGroup]:
+    """See `Store.cost_groups`. Whole hours or days come from a roll-up, the rest of one from its calls."""
+    filters = {name: getattr(wanted, name) for name in (*COARSE, "user", "session", "tag")}
     where = Where()
-    where.equal(project=wanted.project, service=wanted.service, model=wanted.model)
-    where.equal(provider=wanted.provider, user=wanted.user, session=wanted.session)
-    sums = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
+    where.equal(**filters)
+    source, values = _source(by, {name for name, value in filters.items() if value}, wanted, each)
+    names = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
+    period = each.value if each else "''"
     sql = (
-        f"SELECT {by.value} AS value, state AS how, {sums}, sum_text(cost) AS cost "
-        f"FROM ({source}) {where} GROUP BY value, how ORDER BY value, how"
+        f"SELECT {by.value} AS value, {period} AS period, state AS how, {names}, sum_text(cost) AS cost"
+        f" FROM ({source}) {where} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
     )
-    by_value: dict[Any, list[sqlite3.Row]] = defaultdict(list)
+    groups: dict[Any, list[sqlite3.Row]] = defaultdict(list)
     for row in connection.execute(sql, (*values, *where.values)):
-        by_value[row["value"]].append(row)
-    return [_group(_day(value) if by is CostBy.DAY else value, rows) for value, rows in by_value.items()]
+        groups[row["value"], row["period"]].append(row)
+    return [
+        _group(
+            label(value, Each(by.value)) if by in (CostBy.DAY, CostBy.HOUR) else value,
+            label(number, each) if each else "",
+            rows,
+        )
+        for (value, number), rows in groups.items()
+    ]
 
 
-def _calls(wanted: CostFilter, rollup: _Rollup) -> tuple[str, list[int]]:
-    """A query for all calls in the period, some added up already, and its values."""
-    names = ", ".join((*rollup.keys, *_SUMS, "cost"))
-    rolled = f"SELECT {names} FROM {rollup.table}"
+def _source(by: CostBy, filters: set[str], wanted: CostFilter, each: Each | None) -> tuple[str, list[int]]:
+    """A query for all calls in the period, most of them added up already, and its values."""
+    needed = {*filters, by.value} - {"hour", "day", "state"}
+    hourly = Each.HOUR in (each, by.value)
+    with_tag = "tag" in needed
+    for rollup in _ROLLUPS:
+        if needed <= set(rollup.fields) and (rollup.each is Each.HOUR or not hourly):
+            return _from_rollup(rollup, wanted)
+    ((since, until),) = whole_and_edges(wanted.since_ns, wanted.until_ns, 1)[:1]
+    return _single((*COARSE, "user", "session"), with_tag=with_tag), [since, until - 1]
+
+
+def _from_rollup(rollup: _Rollup, wanted: CostFilter) -> tuple[str, list[int]]:
+    names = ", ".join(("state", *rollup.fields, *_SUMS, "cost"))
+    periods = "hour, hour / 24 AS day" if rollup.each is Each.HOUR else "NULL AS hour, day"
+    rolled = f"SELECT {periods}, {names} FROM {rollup.table}"
     if wanted.since_ns is None and wanted.until_ns is None:
         return rolled, []
-    since = max(wanted.since_ns or 0, 0)
-    until = LATEST_NS + 1 if wanted.until_ns is None else min(wanted.until_ns, LATEST_NS + 1)
-    first_day, end_day = -(-since // DAY_NS), until // DAY_NS
-    single = (
-        f"SELECT start_ns / {DAY_NS}, CASE WHEN unbilled != '' THEN '{UNBILLED}' ELSE cost_state END,"
-        f" {', '.join(rollup.of_span)}, 1, {', '.join(f'coalesce({name}, 0)' for name in TOKENS)}, cost"
-        " FROM spans WHERE (cost_state IS NOT NULL OR unbilled != '') AND start_ns BETWEEN ? AND ?"
-    )
-    edges = [(since, until)]
-    if first_day < end_day:
-        edges = [(since, first_day * DAY_NS), (end_day * DAY_NS, until)]
-    parts, values = [f"{rolled} WHERE day >= ? AND day < ?"], [first_day, end_day]
-    for start, end in edges:
-        if start < end:
-            parts.append(single)
-            values += [start, end - 1]
+    (first, end), edges = whole_and_edges(wanted.since_ns, wanted.until_ns, LENGTH_NS[rollup.each])
+    parts, values = [f"{rolled} WHERE {rollup.each.value} >= ? AND {rollup.each.value} < ?"], [first, end]
+    for since, until in edges:
+        parts.append(_single(rollup.of_span, with_tag=rollup.by_tag))
+        values += [since, until - 1]
     return " UNION ALL ".join(parts), values
 
 
-def _group(value: str, rows: Sequence[sqlite3.Row]) -> CostGroup:
+def _single(fields: Sequence[str], *, with_tag: bool) -> str:
+    """Each call between two times on its own, in the columns of a roll-up; one with two tags twice, when asked."""
+    columns = ", ".join((*fields, "tag") if with_tag else fields)
+    spans = (
+        f"SELECT DISTINCT spans.*, value AS tag FROM spans, {_TAGS}" if with_tag else "SELECT * FROM spans"
+    )
+    return (
+        f"SELECT start_ns / {LENGTH_NS[Each.HOUR]} AS hour, start_ns / {LENGTH_NS[Each.DAY]} AS day,"
+        f" {_STATE} AS state, {columns}, {_ONE} FROM ({spans}"
+        " WHERE (cost_state IS NOT NULL OR unbilled != '') AND start_ns BETWEEN ? AND ?)"
+    )
+
+
+def _group(value: str, period: str, rows: Sequence[sqlite3.Row]) -> CostGroup:
     billed = [row for row in rows if row["how"] != UNBILLED]
     cost = None
     for row in billed:
         cost = exact.add(cost, exact.from_text(row["cost"]))
     return CostGroup(
         value=value,
+        period=period,
         calls=sum(row["calls"] for row in billed),
         cost=cost,
         states={CostState(row["how"]): row["calls"] for row in billed},
         unbilled=sum(row["calls"] for row in rows if row["how"] == UNBILLED),
         **{name: sum(row[name] for row in billed) for name in TOKENS},
     )
-
-
-def _day(number: int) -> str:
-    return (_EPOCH + timedelta(days=number)).date().isoformat()

@@ -6,14 +6,12 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from everyspan.model.ids import Seq, WriterId
 from everyspan.store.bodies import Squeezer
 from everyspan.store.reads import (
     Dropped,
     Range,
-    TraceFilter,
     TraceSummary,
     Unnumbered,
     WriterFilter,
@@ -22,27 +20,6 @@ from everyspan.store.reads import (
 from everyspan.store.rows import SpanRow
 from everyspan.store.sqlite_columns import draft_of, row_of
 from everyspan.store.sqlite_where import Where
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def list_traces(connection: sqlite3.Connection, wanted: TraceFilter) -> list[TraceSummary]:
-    """See `Store.list_traces`."""
-    where = Where()
-    where.equal(project=wanted.project, name=wanted.name, user=wanted.user, session=wanted.session)
-    where.between("started_ns", wanted.since_ns, wanted.until_ns)
-    for column, value in (("model", wanted.model), ("service", wanted.service)):
-        if value:
-            spans = f"SELECT project, trace_id FROM spans WHERE {column} = ? AND {column} != ''"
-            where.add(f"(project, trace_id) IN ({spans})", value)
-    if wanted.with_errors:
-        where.add("errors > 0")
-    position = wanted.position()
-    if position is not None:
-        where.add("(started_ns, project, trace_id) < (?, ?, ?)", *position)
-    sql = f"SELECT * FROM traces {where} ORDER BY started_ns DESC, project DESC, trace_id DESC LIMIT ?"
-    stored = connection.execute(sql, (*where.values, wanted.limit + 1))
-    return [draft_of(row).summary() for row in stored]
 
 
 def read_trace(

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 
 from everyspan.store.ranges import merge, size, subtract
 from everyspan.store.reads import Range
-from everyspan.store.rows import Numbers, Sighting, SpanRow
-
-INTERRUPTED = "interrupted"
+from everyspan.store.rows import INTERRUPTED, Numbers, Sighting, SpanRow
 
 _ADD_UNNUMBERED = """
 INSERT INTO unnumbered (project, service, spans, interrupted) VALUES (?, ?, ?, ?)
@@ -53,6 +51,12 @@ class _News:
         else:
             self.other.append((seq, seq))
 
+    def add_outdone(self, row: SpanRow, seq: int) -> None:
+        """An interrupted span whose finished twin is there: its number arrived, and it is no span of its own."""
+        self.seen_ns = max(self.seen_ns, row.received_ns)
+        self.services.update((row.service,) if row.service else ())
+        self.begun.append((seq, seq))
+
     def add_numbers(self, numbers: Numbers) -> None:
         there = (numbers.first, numbers.last)
         if numbers.dropped:
@@ -80,23 +84,42 @@ class Ledger:
         self._connection = connection
 
     def add(
-        self, fresh: Sequence[SpanRow], numbers: Sequence[Numbers], sightings: Sequence[Sighting]
+        self,
+        fresh: Sequence[SpanRow],
+        numbers: Sequence[Numbers],
+        sightings: Sequence[Sighting],
+        replaced: Sequence[SpanRow] = (),
+        outdone: Sequence[SpanRow] = (),
     ) -> None:
-        """Take in rows that are new, and whatever else was said, new or not."""
+        """Take in rows that are new, and whatever else was said, new or not.
+
+        Args:
+            replaced: interrupted spans that were counted, and no longer are.
+            outdone: interrupted spans that never will be.
+        """
         news: dict[tuple[str, str], _News] = defaultdict(_News)
         unnumbered: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
-        for row in fresh:
-            if row.writer is None or row.seq is None:
-                counts = unnumbered[row.project, row.service]
-                counts[0] += 1
-                counts[1] += row.end == INTERRUPTED
-            else:
-                news[row.project, row.writer].add_span(row, row.seq)
+        for rows, sign in ((fresh, 1), (replaced, -1)):
+            for row in rows:
+                if row.writer is None or row.seq is None:
+                    counts = unnumbered[row.project, row.service]
+                    counts[0] += sign
+                    counts[1] += sign * (row.end == INTERRUPTED)
+                elif sign > 0:
+                    news[row.project, row.writer].add_span(row, row.seq)
+                else:
+                    news[row.project, row.writer].spans -= 1
+                    news[row.project, row.writer].interrupted -= 1
+        for row in outdone:
+            if row.writer is not None and row.seq is not None:
+                news[row.project, row.writer].add_outdone(row, row.seq)
         for range_ in numbers:
             news[range_.project, range_.writer].add_numbers(range_)
         for sighting in sightings:
             news[sighting.project, sighting.writer].add_sighting(sighting)
         self._connection.executemany(_ADD_UNNUMBERED, ((*at, *counts) for at, counts in unnumbered.items()))
+        if replaced:
+            self._connection.execute("DELETE FROM unnumbered WHERE spans = 0")
         for (project, writer), one in news.items():
             self._update(project, writer, one)
 

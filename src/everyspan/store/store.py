@@ -7,6 +7,16 @@ from pathlib import Path
 from typing import Protocol
 
 from everyspan.errors import StoreError
+from everyspan.store.groups import (
+    Each,
+    GroupFilter,
+    LatencyBy,
+    LatencyFilter,
+    LatencyGroup,
+    TraceBy,
+    TraceGroup,
+    TraceTotals,
+)
 from everyspan.store.reads import (
     CostBy,
     CostFilter,
@@ -36,11 +46,20 @@ class Store(Protocol):
         order, mixed or in part, changes no row, no sum and no audit.
 
         A call that its writer's successor told as `interrupted` counts only until its end is known: a row of the same
-        writer, trace id and span id with a higher number.
+        project with the same ids and start that is not interrupted. Which of the two comes first does not matter.
         """
 
     def list_traces(self, wanted: TraceFilter) -> list[TraceSummary]:
         """Summaries, newest first, up to `wanted.limit` and one more when there are more."""
+
+    def trace_totals(self, wanted: TraceFilter) -> TraceTotals:
+        """The sums of all traces that fit; `limit` and `before` do not apply."""
+
+    def trace_groups(self, by: TraceBy, wanted: GroupFilter) -> list[TraceGroup]:
+        """Users, sessions, tags and so on with the sums of their traces, up to `limit` and one more.
+
+        In the order asked for, then by project and value. Traces without a value are in no group.
+        """
 
     def read_trace(self, trace_id: str, *, project: str) -> tuple[TraceSummary, list[SpanRow]] | None:
         """A trace and all its spans with bodies, by start and then key; None when there is no such trace."""
@@ -48,8 +67,13 @@ class Store(Protocol):
     def projects_of(self, trace_id: str) -> list[str]:
         """The projects in which a trace with this id exists, sorted."""
 
-    def cost_groups(self, by: CostBy, wanted: CostFilter) -> list[CostGroup]:
-        """Billed calls by group, sorted by value. The sums are exact."""
+    def cost_groups(self, by: CostBy, wanted: CostFilter, *, each: Each | None = None) -> list[CostGroup]:
+        """Billed calls by group, divided by hour or day when asked, sorted by value and period. The sums are exact."""
+
+    def latency_groups(
+        self, by: LatencyBy, wanted: LatencyFilter, *, each: Each | None = None
+    ) -> list[LatencyGroup]:
+        """How long billed calls took and how many failed, sorted by value and period."""
 
     def writers(self, wanted: WriterFilter) -> list[WriterState]:
         """Every writer that something arrived from, sorted by project and writer."""

@@ -44,6 +44,7 @@ class Draft:
     tags: set[str] = field(default_factory=set)
     services: set[str] = field(default_factory=set)
     models: set[str] = field(default_factory=set)
+    providers: set[str] = field(default_factory=set)
     marks: dict[str, Mark] = field(default_factory=dict)
 
     def add(self, row: SpanRow) -> None:
@@ -55,6 +56,7 @@ class Draft:
         self.tags.update(row.tags)
         self.services.update((row.service,) if row.service else ())
         self.models.update((row.model,) if row.model else ())
+        self.providers.update((row.provider,) if row.provider else ())
         self._add_call(row)
         self._mark("name", row, row.trace_name or (row.name if row.parent_id is None else ""))
         self._mark("user", row, row.user)
@@ -95,6 +97,7 @@ class Draft:
             tags=tuple(sorted(self.tags)),
             services=tuple(sorted(self.services)),
             models=tuple(sorted(self.models)),
+            providers=tuple(sorted(self.providers)),
             started_ns=self.started_ns,
             ended_ns=self.ended_ns,
             spans=self.spans,

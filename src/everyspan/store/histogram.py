@@ -1,0 +1,84 @@
+"""How long calls took, in counts that can be added up: 32 buckets for each doubling.
+
+A quantile read from them is the middle of its bucket, at most 1.6 % from the value that sorting all calls would give.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+
+from everyspan.store.groups import Quantiles
+
+_BITS = 5  # 32 buckets for each doubling
+
+Histogram = Counter[int]
+"""Calls by bucket."""
+
+
+def bucket(value_ns: int) -> int:
+    """The bucket of a length of time; 0 to 63 nanoseconds have one each."""
+    shift = max(value_ns.bit_length() - _BITS - 1, 0)
+    return (shift << _BITS) + (value_ns >> shift)
+
+
+def middle(number: int) -> int:
+    """The length of time in the middle of a bucket."""
+    shift = max((number >> _BITS) - 1, 0)
+    return ((number - (shift << _BITS)) << shift) + ((1 << shift) >> 1)
+
+
+def quantiles(counts: Histogram) -> Quantiles:
+    """What the counts say; all None when there are none."""
+    total = sum(counts.values())
+    if not total:
+        return Quantiles()
+    ordered = sorted(counts.items())
+    found = []
+    for percent in (50, 90, 95, 99):
+        rank = -(-total * percent // 100)
+        for number, count in ordered:
+            rank -= count
+            if rank <= 0:
+                found.append(middle(number))
+                break
+    return Quantiles(count=total, p50_ns=found[0], p90_ns=found[1], p95_ns=found[2], p99_ns=found[3])
+
+
+def to_text(counts: Histogram) -> str:
+    """The counts at rest; buckets without a call are left out."""
+    return json.dumps({number: count for number, count in sorted(counts.items()) if count})
+
+
+def from_text(text: str) -> Histogram:
+    """The counts that `to_text` wrote."""
+    return Counter({int(number): count for number, count in json.loads(text).items()})
+
+
+def add_text(one: str, other: str) -> str:
+    """The sum of two histograms at rest, for use inside SQL."""
+    counts = from_text(one)
+    counts.update(from_text(other))
+    return to_text(counts)
+
+
+def of(values_ns: Iterable[int]) -> Histogram:
+    """The histogram of these lengths of time."""
+    return Counter(map(bucket, values_ns))
+
+
+class TextHistogram:
+    """An SQL aggregate: the histogram of whole numbers, NULL left out."""
+
+    def __init__(self) -> None:
+        self._counts: Histogram = Counter()
+
+    def step(self, value: int | None) -> None:
+        """Take one value of the group."""
+        if value is not None:
+            self._counts[bucket(value)] += 1
+
+    def finalize(self) -> str:
+        """The histogram at rest."""
+        return to_text(self._counts)

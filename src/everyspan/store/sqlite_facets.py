@@ -1,0 +1,188 @@
+"""Values by which traces are found, and the sums of the traces that have each: kept up to date, never searched for."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from everyspan.store import exact
+from everyspan.store.groups import GroupFilter, GroupOrder, TraceBy, TraceGroup, TraceTotals
+from everyspan.store.reads import TraceSummary
+from everyspan.store.sqlite_where import Where
+
+ALL = "all"
+"""The kind under which the sums of a whole project stand."""
+
+_SUMS = ("traces", "spans", "calls", "errors", "input_tokens", "output_tokens", "priced")
+_ADD = (
+    "UPDATE facets SET "
+    + ", ".join(f"{name} = {name} + ?" for name in _SUMS)
+    + ", cost = CASE WHEN priced + ? = 0 THEN NULL ELSE add_text(cost, ?) END WHERE id = ?"
+)
+# Two looks into an index; the earliest trace may have gone, so neither end can be kept by comparing.
+_SETTLE = """
+UPDATE facets SET cost_nano = nano(cost),
+    first_ns = (SELECT min(started_ns) FROM trace_facets WHERE facet_id = facets.id),
+    last_ns = (SELECT max(started_ns) FROM trace_facets WHERE facet_id = facets.id)
+WHERE id = ?
+"""
+_ORDERS = {
+    GroupOrder.LATEST: "last_ns DESC",
+    GroupOrder.DEAREST: "cost_nano DESC NULLS LAST",
+    GroupOrder.MOST: "traces DESC",
+}
+
+Facet = tuple[str, str, str]
+"""Project, kind and value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A trace before and after a batch; None when it was or is not there."""
+
+    trace: int
+    before: TraceSummary | None
+    after: TraceSummary | None
+
+
+class _Change:
+    """What a batch adds to the sums of one facet."""
+
+    __slots__ = ("cost", "sums")
+
+    def __init__(self) -> None:
+        self.sums = [0] * len(_SUMS)
+        self.cost: Decimal | None = None
+
+    def add(self, summary: TraceSummary, sign: int) -> None:
+        counts = (
+            *(1, summary.spans, summary.calls, summary.errors, summary.input_tokens, summary.output_tokens),
+            summary.cost is not None,
+        )
+        for index, count in enumerate(counts):
+            self.sums[index] += sign * count
+        self.cost = (exact.add if sign > 0 else exact.subtract)(self.cost, summary.cost)
+
+
+def facets_of(summary: TraceSummary) -> Iterator[Facet]:
+    """Everything by which a trace is found."""
+    project = summary.project
+    yield project, ALL, ""
+    for kind, value in (
+        (TraceBy.NAME, summary.name),
+        (TraceBy.USER, summary.user),
+        (TraceBy.SESSION, summary.session),
+        (TraceBy.ENVIRONMENT, summary.environment),
+    ):
+        if value:
+            yield project, kind.value, value
+    for kind, values in (
+        (TraceBy.TAG, summary.tags),
+        (TraceBy.SERVICE, summary.services),
+        (TraceBy.MODEL, summary.models),
+        (TraceBy.PROVIDER, summary.providers),
+    ):
+        for value in values:
+            if value:
+                yield project, kind.value, value
+
+
+def update(connection: sqlite3.Connection, changes: Iterable[Changed]) -> None:
+    """Bring lists and sums up to date, inside the caller's transaction."""
+    sums: dict[Facet, _Change] = defaultdict(_Change)
+    gone: set[tuple[Facet, int, int]] = set()
+    come: set[tuple[Facet, int, int]] = set()
+    for change in changes:
+        for summary, places, sign in ((change.before, gone, -1), (change.after, come, 1)):
+            if summary is not None:
+                for facet in facets_of(summary):
+                    sums[facet].add(summary, sign)
+                    places.add((facet, summary.started_ns, change.trace))
+    ids = {facet: _id(connection, facet) for facet in sums}
+    for sql, places in (
+        ("DELETE FROM trace_facets WHERE facet_id = ? AND started_ns = ? AND trace = ?", gone - come),
+        ("INSERT INTO trace_facets (facet_id, started_ns, trace) VALUES (?, ?, ?)", come - gone),
+    ):
+        # In the order of the index: neighbours are written together.
+        connection.executemany(sql, sorted((ids[facet], start, trace) for facet, start, trace in places))
+    connection.executemany(
+        _ADD,
+        (
+            (*change.sums, change.sums[-1], exact.to_text(change.cost), ids[facet])
+            for facet, change in sums.items()
+        ),
+    )
+    connection.executemany("DELETE FROM facets WHERE id = ? AND traces = 0", ((id_,) for id_ in ids.values()))
+    connection.executemany(_SETTLE, ((id_,) for id_ in ids.values()))
+
+
+def ids_of(connection: sqlite3.Connection, kind: str, value: str, project: str) -> list[tuple[int, int]]:
+    """The facets with this value, as id and number of traces: one for each project that has it."""
+    where = Where()
+    where.add("kind = ? AND value = ?", kind, value)
+    where.equal(project=project)
+    return [
+        (row["id"], row["traces"])
+        for row in connection.execute(f"SELECT id, traces FROM facets {where}", where.values)
+    ]
+
+
+def totals_of(connection: sqlite3.Connection, kind: str, value: str, project: str) -> TraceTotals:
+    """The sums of all traces with this value."""
+    sums = ", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in _SUMS)
+    where = Where()
+    where.add("kind = ? AND value = ?", kind, value)
+    where.equal(project=project)
+    sql = f"SELECT {sums}, sum_text(cost) AS cost FROM facets {where}"
+    return totals(connection.execute(sql, where.values).fetchone())
+
+
+def trace_groups(connection: sqlite3.Connection, by: TraceBy, wanted: GroupFilter) -> list[TraceGroup]:
+    """See `Store.trace_groups`."""
+    where = Where()
+    where.add("kind = ?", by.value)
+    where.equal(project=wanted.project, value=wanted.value)
+    where.between("last_ns", wanted.since_ns, None)
+    if wanted.containing:
+        # LIKE with its wildcards taken literally; it folds A to Z and nothing else.
+        pattern = wanted.containing.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        where.add("value LIKE ? ESCAPE '\\'", f"%{pattern}%")
+    sql = f"SELECT * FROM facets {where} ORDER BY {_ORDERS[wanted.order]}, project, value LIMIT ? OFFSET ?"
+    return [
+        TraceGroup(
+            project=row["project"],
+            value=row["value"],
+            first_ns=row["first_ns"],
+            last_ns=row["last_ns"],
+            totals=totals(row),
+        )
+        for row in connection.execute(sql, (*where.values, wanted.limit + 1, wanted.offset))
+    ]
+
+
+def totals(row: sqlite3.Row) -> TraceTotals:
+    """The sums of a row that has them."""
+    return TraceTotals(
+        traces=row["traces"],
+        spans=row["spans"],
+        calls=row["calls"],
+        errors=row["errors"],
+        cost=exact.from_text(row["cost"]),
+        input_tokens=row["input_tokens"],
+        output_tokens=row["output_tokens"],
+    )
+
+
+def _id(connection: sqlite3.Connection, facet: Facet) -> int:
+    project, kind, value = facet
+    sql = "SELECT id FROM facets WHERE kind = ? AND project = ? AND value = ?"
+    row = connection.execute(sql, (kind, project, value)).fetchone()
+    if row is not None:
+        return int(row["id"])
+    added = connection.execute(
+        "INSERT INTO facets (project, kind, value) VALUES (?, ?, ?)", (project, kind, value)
+    )
+    return int(added.lastrowid or 0)

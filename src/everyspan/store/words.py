@@ -1,0 +1,58 @@
+"""The words of a span's texts, as the full-text index wants them."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+MOST_CHARACTERS = 32_768
+"""Of each text, so much is searched; the rest is kept and not indexed."""
+
+_LONG = re.compile(r"\S{200,}")  # pictures and other data in base64: no word that anybody looks for
+_WORD = re.compile(r"[^\W_]+")
+_KINDS_OF_PART = frozenset({"type", "role", "id", "tool_call_id", "finish_reason"})
+
+
+def words(texts: Sequence[str]) -> str:
+    """What to index of these texts: JSON's strings without its keys, escapes undone; anything else as it is."""
+    return " ".join(part for text in texts if text for part in _parts(text))
+
+
+def asked(text: str) -> list[str]:
+    """The words of a search."""
+    # Composed first: a letter and its accent on its own would be two words.
+    return _WORD.findall(unicodedata.normalize("NFC", text))
+
+
+def _parts(text: str) -> Iterator[str]:
+    left = MOST_CHARACTERS
+    for part in _strings(text):
+        yield _LONG.sub(" ", part[:left]) if len(part) >= 200 else part[:left]
+        left -= len(part)
+        if left <= 0:
+            return
+
+
+def _strings(text: str) -> Iterator[str]:
+    if text[0] not in '[{"':
+        yield text
+        return
+    try:
+        waiting: list[Any] = [json.loads(text)]
+    except (ValueError, RecursionError):
+        yield text
+        return
+    # A stack instead of recursion: the depth is somebody else's choice.
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            waiting += reversed(value)
+        elif isinstance(value, dict):
+            waiting += (item for name, item in reversed(value.items()) if name not in _KINDS_OF_PART)
+        elif value is not None and not isinstance(value, bool):
+            yield str(value)
