@@ -227,7 +227,7 @@ def test_a_call_that_its_successor_told_as_interrupted_counts_once_when_its_end_
         stamped(1, 5, end="complete"),  # its number is lower: it ended before this call began
         stamped(1, 7, end="complete", writer=OTHER),
         stamped(1, 7, end="interrupted"),
-        call(1, key="h:no stamp", end="complete"),
+        call(1, key="h:no stamp", end="complete", start_ns=UNENDED.start_ns + 1),
     ],
 )
 def test_two_calls_that_share_their_ids_stay_two(store: Store, other: SpanRow) -> None:

@@ -38,7 +38,15 @@ _PUT_TRACE = (
     + ", ".join(f"{name} = excluded.{name}" for name in TRACE_COLUMNS[2:])
     + " RETURNING id"
 )
-_TWIN = "SELECT id FROM spans WHERE trace_id = ? AND span_id = ? AND project = ? AND start_ns = ?"
+# The start is part of who is who: with it, ids that `random.seed()` repeats in another run are no twins. Stamps, where
+# both have one, must be of one writer, and the end has the higher number.
+_TWIN = """
+SELECT id FROM spans WHERE trace_id = :trace_id AND span_id = :span_id AND project = :project AND start_ns = :start_ns
+AND (writer IS NULL OR :writer IS NULL OR (writer = :writer AND seq {than} :seq)) AND "end" {is_} 'interrupted'
+"""
+_ITS_END = _TWIN.format(than=">", is_="!=") + " LIMIT 1"
+_ITS_BEGIN = _TWIN.format(than="<", is_="=")
+_WHOSE = ("trace_id", "span_id", "project", "start_ns", "writer", "seq")
 _FIRST_TEXT = 24
 """Bits of a place in the full-text index that count the spans of a trace."""
 
@@ -83,10 +91,8 @@ def recount(connection: sqlite3.Connection, come: Sequence[SpanRow], gone: Seque
 
 
 def _take(connection: sqlite3.Connection, squeezer: Squeezer, row: SpanRow, taken: _Taken) -> None:
-    # The start is part of who is who: with it, ids that `random.seed()` repeats in another run are no twins.
-    whose = (row.trace_id, row.span_id, row.project, row.start_ns)
-    finished = f"{_TWIN} AND \"end\" != '{INTERRUPTED}' LIMIT 1"
-    if row.end == INTERRUPTED and connection.execute(finished, whose).fetchone():
+    whose = {name: getattr(row, name) for name in _WHOSE}
+    if row.end == INTERRUPTED and connection.execute(_ITS_END, whose).fetchone():
         taken.known += 1
         taken.outdone.append(row)
         return
@@ -99,7 +105,7 @@ def _take(connection: sqlite3.Connection, squeezer: Squeezer, row: SpanRow, take
     taken.fresh.append(row)
     taken.placed.append((span, row))
     if row.end != INTERRUPTED:
-        twins = connection.execute(f"{_TWIN} AND \"end\" = '{INTERRUPTED}'", whose).fetchall()
+        twins = connection.execute(_ITS_BEGIN, whose).fetchall()
         ids = {twin["id"] for twin in twins}
         taken.replaced += sqlite_remove.take_out(connection, squeezer, sorted(ids))
         taken.placed = [placed for placed in taken.placed if placed[0] not in ids] if ids else taken.placed

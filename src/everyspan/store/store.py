@@ -46,7 +46,8 @@ class Store(Protocol):
         order, mixed or in part, changes no row, no sum and no audit.
 
         A call that its writer's successor told as `interrupted` counts only until its end is known: a row of the same
-        project with the same ids and start that is not interrupted. Which of the two comes first does not matter.
+        project with the same ids and start that is not interrupted and, where both have a stamp, has a higher number of
+        the same writer. Which of the two comes first does not matter.
         """
 
     def list_traces(self, wanted: TraceFilter) -> list[TraceSummary]:
