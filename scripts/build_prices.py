@@ -87,6 +87,7 @@ def compile_table() -> tuple[dict[str, Json], list[Json]]:
         "name": SOURCE,
         "version": version(SOURCE),
         "built": "",
+        "sources": {SOURCE: version(SOURCE)},
         "licence": LICENCE,
         "units": {name: unit for name, unit in _units() if name in units},
         "providers": providers,

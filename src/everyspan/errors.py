@@ -7,6 +7,7 @@
     ├── SpoolError             the spool directory cannot be used
     │   └── SpoolFullError     the spool is at its limit
     ├── UsageError             token counts that contradict each other
+    ├── PricesError            prices that the user gave, or a price table, cannot be used
     ├── StoreError             the store cannot be opened, read or written
     │   └── NotFoundError      the store does not hold what was asked for
     ├── CollectorError         a request to the collector cannot be accepted
@@ -53,6 +54,10 @@ class SpoolFullError(SpoolError):
 
 class UsageError(EveryspanError):
     """Token counts that contradict each other, such as more cached tokens than input tokens."""
+
+
+class PricesError(EveryspanError):
+    """Prices that the user gave, or a price table, cannot be used; the message names the file and the row."""
 
 
 class StoreError(EveryspanError):

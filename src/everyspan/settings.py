@@ -163,6 +163,12 @@ def data_dir(env: Mapping[str, str] | None = None) -> Path:
     return Path(data).expanduser() / "everyspan"
 
 
+def prices_file(env: Mapping[str, str] | None = None) -> Path | None:
+    """The user's own prices: EVERYSPAN_PRICES, a TOML or JSON file; None when there are none."""
+    named = (os.environ if env is None else env).get("EVERYSPAN_PRICES")
+    return Path(named).expanduser() if named else None
+
+
 def server_keys(env: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """The key pairs that `everyspan serve` accepts: EVERYSPAN_KEYS, `public:secret` with commas between pairs."""
     env = os.environ if env is None else env

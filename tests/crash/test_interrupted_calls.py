@@ -20,7 +20,7 @@ import pytest
 
 from everyspan.cli.ask import Collector
 from everyspan.cli.demo_collector import CollectorProcess
-from everyspan.cost.price import price
+from everyspan.cost.price import Purchase, price
 from everyspan.model.usage import Usage
 from everyspan.testing import ProviderProcess, read_ledger
 from everyspan.testing.ledger import Entry
@@ -162,7 +162,9 @@ def test_an_interrupted_stream_has_a_price_that_says_that_it_is_an_estimate(
     call = aftermath.call(name)
 
     usage = Usage(input_tokens=call["usage"]["input_tokens"], output_tokens=call["usage"]["output_tokens"])
-    expected = price(usage, model=call["model"], provider=call["provider"], at_ns=call["start_ns"])
+    expected = price(
+        Purchase(usage=usage, model=call["model"], provider=call["provider"], at_ns=call["start_ns"])
+    )
     assert call["cost_state"] == "estimated"
     assert Decimal(call["cost"]) == expected.total
 

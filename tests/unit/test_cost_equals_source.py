@@ -13,7 +13,7 @@ from typing import Any
 import genai_prices
 from genai_prices.data import providers as source_providers
 
-from everyspan.cost.price import price
+from everyspan.cost.price import Purchase, price
 from everyspan.cost.table import Table
 from everyspan.model.money import Cost, CostState
 from everyspan.model.usage import Usage
@@ -105,7 +105,7 @@ def test_variants_cost_what_the_source_says_and_are_named_when_they_do_not_exist
 
 
 def test_the_table_holds_every_model_of_the_source() -> None:
-    compiled = set(Table.load().models())
+    compiled = {(line[0], line[1]) for line in Table.load().lines()}
 
     source = {(provider.id, model.id) for provider in source_providers for model in provider.models}
 
@@ -124,7 +124,7 @@ def differences(
         genai_request_timestamp=at,
         price_context=context,
     )
-    found = price(usage, model=reference, provider=provider, at_ns=nanoseconds(at))
+    found = price(Purchase(usage=usage, model=reference, provider=provider, at_ns=nanoseconds(at)))
     where = f"{provider}/{reference} {name}"
     if found.model != f"{provider}/{expected.model.id}":
         yield f"{where}: matched {found.model}, not {expected.model.id}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from everyspan.cost.price import price
+from everyspan.cost.price import Purchase, price
 from everyspan.cost.usage import usage_from
 from everyspan.model.money import CostState
 from everyspan.model.usage import Usage
@@ -57,7 +57,11 @@ def test_what_litellm_calls_free_is_unpriced_or_has_a_real_price(litellm: Any) -
     ]
 
     costs = [
-        price(Usage(input_tokens=1_000, output_tokens=100), model=name, provider=provider, at_ns=NOW)
+        price(
+            Purchase(
+                usage=Usage(input_tokens=1_000, output_tokens=100), model=name, provider=provider, at_ns=NOW
+            )
+        )
         for name, provider in free
     ]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from everyspan.cost.price import price
+from everyspan.cost.price import Purchase, price
 from everyspan.cost.table import Table
 from everyspan.model.money import CostState
 from everyspan.model.usage import Usage
@@ -26,7 +26,7 @@ NOW = at("2026-11-22 12:00")
 def test_a_call_costs_its_tokens_times_the_rates() -> None:
     usage = Usage(input_tokens=17, output_tokens=3)
 
-    cost = price(usage, model="gpt-4o", provider="openai", at_ns=NOW)
+    cost = price(Purchase(usage=usage, model="gpt-4o", provider="openai", at_ns=NOW))
 
     assert cost.state is CostState.COMPUTED
     assert cost.total == Decimal("0.0000725")
@@ -69,7 +69,7 @@ def test_a_call_costs_its_tokens_times_the_rates() -> None:
     ],
 )  # fmt: skip
 def test_hand_made_sums_come_out_to_the_last_digit(model: str, usage: Usage, total: str) -> None:
-    cost = price(usage, model=model, at_ns=NOW)
+    cost = price(Purchase(usage=usage, model=model, at_ns=NOW))
 
     assert cost.state is CostState.COMPUTED
     assert cost.total == Decimal(total)
@@ -78,8 +78,8 @@ def test_hand_made_sums_come_out_to_the_last_digit(model: str, usage: Usage, tot
 def test_a_call_is_billed_at_the_rates_of_its_own_day() -> None:
     usage = Usage(input_tokens=1_000_000, output_tokens=0)
 
-    before = price(usage, model="o3", provider="openai", at_ns=at("2025-06-09 23:59"))
-    after = price(usage, model="o3", provider="openai", at_ns=at("2025-06-10"))
+    before = price(Purchase(usage=usage, model="o3", provider="openai", at_ns=at("2025-06-09 23:59")))
+    after = price(Purchase(usage=usage, model="o3", provider="openai", at_ns=at("2025-06-10")))
 
     assert (before.total, after.total) == (Decimal(10), Decimal(2))
 
@@ -87,7 +87,7 @@ def test_a_call_is_billed_at_the_rates_of_its_own_day() -> None:
 def test_a_batch_before_the_table_knows_batch_prices_is_partial_and_says_so() -> None:
     usage = Usage(input_tokens=100_000, output_tokens=10_000, batch=True)
 
-    cost = price(usage, model="claude-haiku-4-5", at_ns=at("2026-06-01"))
+    cost = price(Purchase(usage=usage, model="claude-haiku-4-5", at_ns=at("2026-06-01")))
 
     assert cost.state is CostState.PARTIAL
     assert cost.unpriced == ("batch",)
@@ -97,7 +97,7 @@ def test_a_batch_before_the_table_knows_batch_prices_is_partial_and_says_so() ->
 def test_a_tier_that_a_reseller_does_not_list_is_partial_and_named() -> None:
     usage = Usage(input_tokens=1_000, output_tokens=100, service_tier="priority")
 
-    cost = price(usage, model="azure/gpt-4o", provider="azure", at_ns=NOW)
+    cost = price(Purchase(usage=usage, model="azure/gpt-4o", provider="azure", at_ns=NOW))
 
     assert cost.model == "azure/gpt-4o"
     assert cost.state is CostState.PARTIAL
@@ -108,7 +108,7 @@ def test_a_tier_that_a_reseller_does_not_list_is_partial_and_named() -> None:
 def test_the_standard_tier_by_any_name_is_no_variant(tier: str) -> None:
     usage = Usage(input_tokens=17, output_tokens=3, service_tier=tier)
 
-    cost = price(usage, model="claude-haiku-4-5", at_ns=NOW)
+    cost = price(Purchase(usage=usage, model="claude-haiku-4-5", at_ns=NOW))
 
     assert cost.state is CostState.COMPUTED
 
@@ -116,7 +116,7 @@ def test_the_standard_tier_by_any_name_is_no_variant(tier: str) -> None:
 def test_a_kind_without_any_price_is_named_beside_the_amount_of_the_others() -> None:
     usage = Usage(input_tokens=1_000_000, output_tokens=0, web_searches=2)
 
-    cost = price(usage, model="text-embedding-3-small", provider="openai", at_ns=NOW)
+    cost = price(Purchase(usage=usage, model="text-embedding-3-small", provider="openai", at_ns=NOW))
 
     assert cost.state is CostState.PARTIAL
     assert cost.unpriced == ("web_searches",)
@@ -124,14 +124,16 @@ def test_a_kind_without_any_price_is_named_beside_the_amount_of_the_others() -> 
 
 
 def test_a_total_that_was_not_reported_makes_the_cost_partial() -> None:
-    cost = price(Usage(input_tokens=17), model="gpt-4o", at_ns=NOW)
+    cost = price(Purchase(usage=Usage(input_tokens=17), model="gpt-4o", at_ns=NOW))
 
     assert cost.state is CostState.PARTIAL
     assert cost.unpriced == ("output_tokens",)
 
 
 def test_an_embedding_has_no_output_to_miss() -> None:
-    cost = price(Usage(input_tokens=1_000_000), model="openai/text-embedding-3-small", at_ns=NOW)
+    cost = price(
+        Purchase(usage=Usage(input_tokens=1_000_000), model="openai/text-embedding-3-small", at_ns=NOW)
+    )
 
     assert cost.state is CostState.COMPUTED
     assert cost.total == Decimal("0.02")
@@ -140,7 +142,7 @@ def test_an_embedding_has_no_output_to_miss() -> None:
 def test_audio_that_may_also_be_cached_is_partial_when_nobody_said_how_much() -> None:
     usage = Usage(input_tokens=1_000, output_tokens=10, cache_read_tokens=400, input_audio_tokens=300)
 
-    cost = price(usage, model="gemini-2.5-flash", at_ns=NOW)
+    cost = price(Purchase(usage=usage, model="gemini-2.5-flash", at_ns=NOW))
 
     assert cost.state is CostState.PARTIAL
     assert cost.unpriced == ("cache_read_audio_tokens",)
@@ -177,7 +179,7 @@ def test_audio_that_may_also_be_cached_is_partial_when_nobody_said_how_much() ->
 def test_without_a_price_there_is_a_reason_and_no_amount(
     usage: Usage | None, model: str, reason: str
 ) -> None:
-    cost = price(usage, model=model, at_ns=NOW)
+    cost = price(Purchase(usage=usage, model=model, at_ns=NOW))
 
     assert cost.state is CostState.UNPRICED
     assert (cost.total, cost.input, cost.output, cost.lines) == (None, None, None, ())
@@ -202,7 +204,7 @@ def test_a_model_that_others_call_free_for_want_of_a_price_never_costs_nothing(
 ) -> None:
     usage = Usage(input_tokens=1_000, output_tokens=100)
 
-    cost = price(usage, model=model, provider=provider, at_ns=NOW)
+    cost = price(Purchase(usage=usage, model=model, provider=provider, at_ns=NOW))
 
     assert cost.total != 0
     assert (cost.total is None) is (cost.state is CostState.UNPRICED)
@@ -211,14 +213,16 @@ def test_a_model_that_others_call_free_for_want_of_a_price_never_costs_nothing(
 def test_what_the_provider_says_it_charged_wins() -> None:
     usage = Usage(input_tokens=17, output_tokens=3)
 
-    cost = price(usage, model="gpt-4o", at_ns=NOW, stated=Decimal("0.5"))
+    cost = price(Purchase(usage=usage, model="gpt-4o", at_ns=NOW, stated=Decimal("0.5")))
 
     assert (cost.state, cost.total) == (CostState.STATED, Decimal("0.5"))
 
 
 @pytest.mark.parametrize("stated", [Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), Decimal(-1)])
 def test_an_impossible_statement_is_not_believed(stated: Decimal) -> None:
-    cost = price(Usage(input_tokens=17, output_tokens=3), model="gpt-4o", at_ns=NOW, stated=stated)
+    cost = price(
+        Purchase(usage=Usage(input_tokens=17, output_tokens=3), model="gpt-4o", at_ns=NOW, stated=stated)
+    )
 
     assert (cost.state, cost.total) == (CostState.COMPUTED, Decimal("0.0000725"))
 
@@ -226,7 +230,7 @@ def test_an_impossible_statement_is_not_believed(stated: Decimal) -> None:
 def test_a_cache_hit_costs_nothing_even_if_the_stored_answer_states_a_cost() -> None:
     usage = Usage(input_tokens=17, output_tokens=3)
 
-    cost = price(usage, model="gpt-4o", at_ns=NOW, cache_hit=True, stated=Decimal("0.5"))
+    cost = price(Purchase(usage=usage, model="gpt-4o", at_ns=NOW, cache_hit=True, stated=Decimal("0.5")))
 
     assert cost.state is CostState.COMPUTED
     assert [cost.total, cost.input, cost.output] == [Decimal(0)] * 3
@@ -234,7 +238,7 @@ def test_a_cache_hit_costs_nothing_even_if_the_stored_answer_states_a_cost() -> 
 
 
 def test_estimated_usage_gives_an_estimated_cost_that_still_names_what_is_missing() -> None:
-    cost = price(Usage(input_tokens=17), model="gpt-4o", at_ns=NOW, estimated=True)
+    cost = price(Purchase(usage=Usage(input_tokens=17), model="gpt-4o", at_ns=NOW, estimated=True))
 
     assert (cost.state, cost.total, cost.unpriced) == (
         CostState.ESTIMATED,
@@ -249,7 +253,7 @@ def test_a_program_that_changed_its_decimal_context_gets_the_same_cost() -> None
     with decimal.localcontext() as context:
         context.prec = 3
         context.traps[decimal.Inexact] = True
-        cost = price(usage, model="gpt-4o-2024-11-20", at_ns=at("2026-01-01"))
+        cost = price(Purchase(usage=usage, model="gpt-4o-2024-11-20", at_ns=at("2026-01-01")))
 
     assert cost.total == Decimal("308.6420025")
 
@@ -287,7 +291,7 @@ def test_pricing_never_raises_and_never_calls_the_unknown_free(
 ) -> None:
     usage = Usage(**kinds, service_tier=service_tier)  # type: ignore[arg-type]
 
-    cost = price(usage, model=model, provider=provider, at_ns=at_ns, stated=stated)  # type: ignore[arg-type]
+    cost = price(Purchase(usage=usage, model=model, provider=provider, at_ns=at_ns, stated=stated))  # type: ignore[arg-type]
 
     assert (cost.total is None) is (cost.state is CostState.UNPRICED)
     if cost.total is None:

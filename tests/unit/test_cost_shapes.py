@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import genai_prices
 import pytest
 
-from everyspan.cost.price import price
+from everyspan.cost.price import Purchase, price
 from everyspan.cost.usage import usage_from, usage_from_attributes
 from everyspan.model.money import CostState
 from everyspan.model.usage import Usage
@@ -90,7 +90,7 @@ def test_a_gemini_answer_costs_what_genai_prices_makes_of_it() -> None:
         {"modelVersion": reference, "usageMetadata": GEMINI}, provider_id=provider
     )
 
-    cost = price(usage_from(GEMINI), model=reference, provider=provider, at_ns=NOW)
+    cost = price(Purchase(usage=usage_from(GEMINI), model=reference, provider=provider, at_ns=NOW))
 
     expected = genai_prices.calc_price(extracted.usage, reference, provider_id=provider)
     assert (cost.state, cost.total) == (CostState.COMPUTED, expected.total_price)
@@ -141,7 +141,7 @@ def test_more_cached_than_read_is_flagged_and_not_priced_in_every_shape() -> Non
         {"promptTokenCount": 10, "candidatesTokenCount": 1, "cachedContentTokenCount": 11},
     ]
 
-    costs = [price(usage_from(raw), model="gpt-4o", at_ns=NOW) for raw in shapes]
+    costs = [price(Purchase(usage=usage_from(raw), model="gpt-4o", at_ns=NOW)) for raw in shapes]
 
     assert {cost.state for cost in costs} == {CostState.UNPRICED}
     assert all("is more than input_tokens (10)" in cost.unpriced[0] for cost in costs)

@@ -86,8 +86,9 @@ def test_the_caches_are_bounded() -> None:
 def test_pricing_a_call_loads_the_standard_library_and_nothing_else() -> None:
     code = (
         "import sys, everyspan; before = set(sys.modules)\n"
-        "from everyspan.cost.price import price; from everyspan.cost.usage import usage_from\n"
-        "cost = price(usage_from({'prompt_tokens': 17, 'completion_tokens': 3}), model='gpt-4o', at_ns=1795 * 10**15)\n"
+        "from everyspan.cost.price import Purchase, price; from everyspan.cost.usage import usage_from\n"
+        "usage = usage_from({'prompt_tokens': 17, 'completion_tokens': 3})\n"
+        "cost = price(Purchase(usage=usage, model='gpt-4o', at_ns=1795 * 10**15))\n"
         "new = {name.partition('.')[0] for name in sys.modules.keys() - before} - {'everyspan'}\n"
         "print(cost.total, *sorted(new - sys.stdlib_module_names))\n"
         "print(*sorted({'pydantic', 'genai_prices', 'litellm'} & set(sys.modules)))"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from openai.types import CompletionUsage
 from openai.types.responses import ResponseUsage
 
-from everyspan.cost.price import price
+from everyspan.cost.price import Purchase, price
 from everyspan.cost.shapes import UsageDialect, dialect_of
 from everyspan.cost.usage import (
     LANGFUSE_USAGE,
@@ -130,7 +130,7 @@ def test_one_call_costs_the_same_told_by_anthropic_and_by_litellm() -> None:
     )
 
     costs = {
-        price(usage_from(raw), model="claude-haiku-4-5", at_ns=1_795_000_000 * 10**9).total
+        price(Purchase(usage=usage_from(raw), model="claude-haiku-4-5", at_ns=1_795_000_000 * 10**9)).total
         for raw in (ANTHROPIC, LITELLM)
     }
 

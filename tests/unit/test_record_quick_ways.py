@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import Span, SpanLimits, TracerProvider
 from opentelemetry.util.types import AttributeValue
 
-from everyspan.cost.price import price
+from everyspan.cost.price import Purchase, price
 from everyspan.model.usage import Usage
 from everyspan.record.attributes import set_attributes
 from everyspan.record.messages import genai_messages, messages_as_json
@@ -93,15 +93,11 @@ def test_two_totals_cost_what_the_general_way_makes_of_them(
 ) -> None:
     read, wrote = tokens
 
-    quick = price(
-        Usage(input_tokens=read, output_tokens=wrote, service_tier=tier),
-        model=model, at_ns=NOON_NS, estimated=estimated,
-    )  # fmt: skip
+    quick = price(Purchase(usage=Usage(input_tokens=read, output_tokens=wrote, service_tier=tier),
+        model=model, at_ns=NOON_NS, estimated=estimated))  # fmt: skip
     # Who says how many requests there were is not "totals only".
-    general = price(
-        Usage(input_tokens=read, output_tokens=wrote, service_tier=tier, requests=1),
-        model=model, at_ns=NOON_NS, estimated=estimated,
-    )  # fmt: skip
+    general = price(Purchase(usage=Usage(input_tokens=read, output_tokens=wrote, service_tier=tier, requests=1),
+        model=model, at_ns=NOON_NS, estimated=estimated))  # fmt: skip
 
     assert quick == general
     assert quick.total is None or isinstance(quick.total, Decimal)

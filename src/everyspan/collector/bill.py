@@ -9,7 +9,7 @@ from typing import Any
 
 from everyspan.collector.attributes import Attributes, Value, compact_json, first_text
 from everyspan.collector.kinds import MODEL_KINDS, is_roll_up
-from everyspan.cost.price import price
+from everyspan.cost.price import Purchase, price
 from everyspan.cost.usage import usage_from_attributes
 from everyspan.model.money import Cost, CostState
 from everyspan.model.usage import COUNTS, Usage
@@ -61,13 +61,15 @@ def bill_of(attributes: Attributes, *, kind: str, model: str, provider: str, at_
         cost = Cost(state=CostState.STATED, total=stated)
     elif cost is None and is_call:
         cost = price(
-            usage,
-            model=model,
-            provider=provider,
-            server_address=first_text(attributes, names.SERVER_ADDRESS),
-            at_ns=at_ns,
-            cache_hit=attributes.get(names.CACHE_HIT) is True,
-            estimated=attributes.get(names.USAGE_SOURCE) == "estimated",
+            Purchase(
+                usage=usage,
+                model=model,
+                provider=provider,
+                server_address=first_text(attributes, names.SERVER_ADDRESS),
+                at_ns=at_ns,
+                cache_hit=attributes.get(names.CACHE_HIT) is True,
+                estimated=attributes.get(names.USAGE_SOURCE) == "estimated",
+            )
         )
     bill = Bill(usage=usage or Usage(), unbilled=unbilled)
     if cost is None:

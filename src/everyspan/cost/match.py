@@ -14,7 +14,7 @@ Clause = str | list[Json] | None
 """A match rule: a bare string for equality, else operator and operands; None matches nothing."""
 
 Line = list[Json]
-"""`[provider id, model id, match rule, dated prices, variants]`."""
+"""`[provider id, model id, match rule, dated prices, variants]`, and the lists it comes from unless only the first."""
 
 
 def matches(clause: Clause, text: str) -> bool:
@@ -39,7 +39,6 @@ class Provider:
 
     Attributes:
         id: the table's name for it.
-        api: matches the URLs of its API from their start.
         id_match: rule for the names other people give the provider.
         model_match: rule for models that are known to be this provider's when nobody named one.
         fallback: ids of providers whose models it resells at their price.
@@ -47,13 +46,31 @@ class Provider:
 
     def __init__(self, about: Mapping[str, Json], lines: list[str]) -> None:
         self.id: str = about["id"]
-        self.api = re.compile(about["api"])
+        self._api: str = about["api"]
         self.id_match: Clause = about["id_match"]
         self.model_match: Clause = about["model_match"]
         self.fallback: list[str] = about["fallback"]
         first, count = about["models"]
         self._unparsed = lines[first : first + count]
         self._models: list[Line] | None = None
+
+    @classmethod
+    def private(cls, name: str) -> Provider:
+        """A provider that only the user knows: no list, no address, no other name."""
+        about = {
+            "id": name,
+            "api": "",
+            "id_match": name,
+            "model_match": None,
+            "fallback": [],
+            "models": [0, 0],
+        }
+        return cls(about, [])
+
+    def answers_at(self, url: str) -> bool:
+        """Whether a URL is of its API."""
+        # Compiled when first needed, and then kept by `re`: most programs never see half of them.
+        return bool(self._api) and re.match(self._api, url) is not None
 
     @property
     def models(self) -> list[Line]:

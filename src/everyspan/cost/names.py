@@ -51,3 +51,24 @@ def without_bedrock_route(model: str) -> str:
 def url_of(server_address: str) -> str:
     """A URL for the table's address patterns: `server.address` is a bare host, some libraries record a whole URL."""
     return server_address if "://" in server_address else f"https://{server_address}/"
+
+
+def host_of(server_address: str) -> str:
+    """The host of an address, in lower case and without its port."""
+    return url_of(server_address.strip().lower()).partition("://")[2].partition("/")[0].partition(":")[0]
+
+
+# OpenAI's regional endpoints, and Vertex AI's: every one but `global` costs the same more.
+_OPENAI_REGION = re.compile(r"(us|eu)\.api\.openai\.com")
+_VERTEX_REGION = re.compile(
+    r"[a-z]+-[a-z]+\d+-aiplatform\.googleapis\.com|aiplatform\.(?:us|eu)\.rep\.googleapis\.com"
+)
+
+
+def region_of(server_address: str) -> str:
+    """The region that an address stands for, as the table's variants name it; empty when it stands for none."""
+    host = host_of(server_address) if server_address else ""
+    found = _OPENAI_REGION.fullmatch(host)
+    if found:
+        return found[1]
+    return "regional" if _VERTEX_REGION.fullmatch(host) else ""

@@ -7,16 +7,17 @@ line is one model, and the lines of a provider are parsed when that provider is 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Context, Decimal
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from everyspan.cost import names
+from everyspan.cost.contract import Contract, ContractRow
 from everyspan.cost.match import Json, Line, Provider, matches
+from everyspan.cost.rates import EXACT, FACTOR, Rates, Units
 
 PRICES = Path(__file__).with_name("prices.jsonl")
 
@@ -25,68 +26,25 @@ MAX_NAME_LENGTH = 256
 
 _MINUTE_NS = 60 * 1_000_000_000
 _DAY_MINUTES = 24 * 60
+_DAY_NS = _DAY_MINUTES * _MINUTE_NS
 _CACHED_NAMES = 4096
 _CACHED_RATES = 4096
-_TOTALS = ("input_tokens", "output_tokens")
 _STANDARD_TIERS = frozenset({"", "auto", "default", "on_demand", "standard"})
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
-
-EXACT = Context(prec=60, traps=[])
-"""Arithmetic of our own: the program around us may have lowered the precision of its threads, or set traps."""
-
-
-class Rate(NamedTuple):
-    """The price of one kind of unit, in US dollars for one."""
-
-    kind: str
-    """A field of `Usage`, or the table's own word for a unit that `Usage` does not hold."""
-    side: str
-    """`input`, `output`, or empty for what is neither, such as web searches."""
-    base: Decimal
-    tiers: tuple[tuple[int, Decimal], ...]
-    """(threshold, rate), highest first: above that many input tokens the rate holds for all of them."""
-    parts: tuple[str, ...]
-    """The priced kinds that are part of this one: their counts are subtracted from it."""
-
-
-def rate_at(base: Decimal, tiers: tuple[tuple[int, Decimal], ...], input_tokens: int) -> Decimal:
-    """The rate for a call that read this many input tokens: crossing a threshold changes it for all of them."""
-    for threshold, rate in tiers:
-        if input_tokens > threshold:
-            return rate
-    return base
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rates:
-    """All rates of one model at one moment and in one variant."""
-
-    model: str
-    """`provider/model` as the table names them."""
-    table: str
-    rates: tuple[Rate, ...]
-    """Finest kinds first, so that a total can subtract its parts."""
-    overlaps: tuple[tuple[str, str, str, str], ...]
-    """(kind, one, other, whole): `kind` is what `one` and `other`, both parts of `whole`, have in common."""
-    kinds: frozenset[str]
-    """The kinds of `rates`."""
-    totals: tuple[str, ...]
-    """Those of the two totals that cost something: without their count there is no whole price."""
-    missing: tuple[str, ...]
-    """Variants that were asked for and that the table lacks, such as `service_tier=flex` or `batch`."""
-    plain: tuple[Rate, Rate] | None
-    """The rates of the two totals, when a call that reports nothing else is charged by them alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Model:
-    """A line of the table, as matched for one provider."""
+    """A line of the table, as matched for one provider, with what a contract of the user's lays over it."""
 
     name: str
+    source: str
+    """Name and version of the lists it comes from."""
     dated: list[Json]
     variants: list[Json]
     by_minute: bool
     """True when its price depends on the time of day."""
+    contract: ContractRow | None = None
 
 
 class Table:
@@ -95,28 +53,35 @@ class Table:
     Make it with `load`. Lookups are cached, in bounded caches.
     """
 
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: list[str], contract: Contract | None = None) -> None:
         head = json.loads(lines[0])
         self.name = f"{head['name']} {head['version']}"
-        """Name and version, as recorded with every cost."""
+        """Name and version of the whole."""
         self.built: str = head["built"]
         """ISO date on which the table was compiled."""
-        self._units: dict[str, Json] = head["units"]
-        self._providers = [Provider(about, lines[1:]) for about in head["providers"]]
-        self._by_id = {provider.id: provider for provider in self._providers}
+        self.sources: Mapping[str, str] = head["sources"]
+        """The versions of the lists it was compiled from."""
+        self._source = " ".join(next(iter(self.sources.items())))
+        self.units = Units(head["units"])
+        self.providers = [Provider(about, lines[1:]) for about in head["providers"]]
+        self._by_id = {provider.id: provider for provider in self.providers}
+        self.contract = contract or Contract()
+        """What the user pays that is not on the list."""
+        self._contracts = {self._contract_id(name): name for name in self.contract.providers()}
         # Two lists can not know each other's answer: the caches belong to the instance.
+        self._of_day = lru_cache(_CACHED_RATES)(self._rates_of_day)
         self._model = lru_cache(_CACHED_NAMES)(self._find_model)
         self._rates = lru_cache(_CACHED_RATES)(self._rates_of)
 
     @classmethod
-    def load(cls, path: Path = PRICES) -> Table:
+    def load(cls, path: Path = PRICES, contract: Contract | None = None) -> Table:
         """Read a table; takes a few milliseconds.
 
         Raises:
             OSError: the file cannot be read.
             ValueError: it is not a price table.
         """
-        return cls(path.read_text(encoding="utf-8").splitlines())
+        return cls(path.read_text(encoding="utf-8").splitlines(), contract)
 
     def find(
         self,
@@ -127,6 +92,7 @@ class Table:
         at_ns: int,
         service_tier: str = "",
         batch: bool = False,
+        region: str = "",
     ) -> Rates | None:
         """The rates for a model at a moment, or None when the table does not know it.
 
@@ -134,130 +100,167 @@ class Table:
         protocol name every provider `openai`; then the provider; then a prefix of the model (`azure/gpt-4o`); then
         the model's own name. A variant that the table lacks is named in `Rates.missing`, with standard rates.
         """
+        if (
+            len(model) > MAX_NAME_LENGTH
+            or len(provider) > MAX_NAME_LENGTH
+            or len(server_address) > MAX_NAME_LENGTH
+        ):
+            return None
+        asked = (model, provider, server_address, service_tier, batch, region)
+        found = self._of_day(at_ns // _DAY_NS, *asked)
+        if found is not None and found.by_minute:
+            known = self._model(model, provider, server_address)
+            assert known is not None
+            return self._rates(known, at_ns // _MINUTE_NS, service_tier, batch, region)
+        return found
+
+    def lines(self) -> Iterator[Line]:
+        """Every line, by provider in matching order."""
+        return (line for provider in self.providers for line in provider.models)
+
+    def line(self, model: str, *, provider: str = "") -> Line | None:
+        """The line that a model is matched to, in the list of whoever sends the bill or of the maker it resells."""
+        payer, spellings = self._payer(model.strip().lower(), provider.strip().lower(), "")
+        found = self._in_list(payer, spellings) if payer else None
+        return found[1] if found else None
+
+    def provider_id(self, name: str) -> str | None:
+        """The table's own name for a provider; None when it has no list of it."""
+        found = self._by_name(name.strip().lower())
+        return found.id if found else None
+
+    def source_of(self, line: Line) -> str:
+        """Name and version of the lists that a line comes from."""
+        if len(line) < 6:
+            return self._source
+        return " + ".join(f"{name} {self.sources[name]}" for name in line[5])
+
+    def _rates_of_day(
+        self,
+        day: int,
+        model: str,
+        provider: str,
+        server_address: str,
+        service_tier: str,
+        batch: bool,
+        region: str,
+    ) -> Rates | None:
         found = self._model(model, provider, server_address)
         if found is None:
             return None
-        minute = at_ns // _MINUTE_NS
-        moment = minute if found.by_minute else minute // _DAY_MINUTES * _DAY_MINUTES
-        return self._rates(found, moment, service_tier, batch)
-
-    def models(self) -> Iterator[tuple[str, str]]:
-        """Every (provider, model) id of the table."""
-        return ((line[0], line[1]) for provider in self._providers for line in provider.models)
+        region = region or names.region_of(server_address)
+        return self._rates(found, day * _DAY_MINUTES, service_tier, batch, region)
 
     def _find_model(self, model: str, provider: str, server_address: str) -> _Model | None:
-        if max(len(model), len(provider), len(server_address)) > MAX_NAME_LENGTH:
-            return None
         model, provider = model.strip().lower(), provider.strip().lower()
+        agreed = self.contract.addresses.get(names.host_of(server_address)) if server_address else None
+        payer, spellings = self._payer(model, agreed or provider, "" if agreed else server_address)
+        found = self._in_list(payer, spellings) if payer else None
+        if payer is not None and payer.id in self._contracts:
+            row = self.contract.find(self._contracts[payer.id], spellings)
+            if row is not None:
+                return self._under_contract(payer, row, found)
+        return self._as_model(payer.id, *found) if payer and found else None
+
+    def _payer(self, model: str, provider: str, server_address: str) -> tuple[Provider | None, list[str]]:
+        """Who sends the bill, and under which names it may list the model."""
         prefix, slash, rest = model.partition("/")
         payer = self._by_address(server_address) if server_address else None
         if payer is None and provider and provider not in names.ROUTERS:
             payer = self._by_name(provider)
             if payer is None:
-                return None  # a provider that the table does not know must not be billed by another's list
+                return (
+                    None,
+                    [],
+                )  # a provider that the table does not know must not be billed by another's list
         prefixed = self._by_name(prefix) if slash else None
         if payer is None and (prefixed is not None or (slash and prefix in names.ROUTERS)):
             # `litellm_proxy/anthropic/claude-…`: what follows the router's name is looked at afresh
-            return self._find_model(rest, prefixed.id if prefixed else "", "")
+            return self._payer(rest, prefixed.id if prefixed else "", "")
         if payer is None and prefix in names.PROVIDERS:
-            return None
+            return None, []
         if payer is None:
-            payer = next((each for each in self._providers if matches(each.model_match, model)), None)
-        if payer is None:
-            return None
-        spellings = [model] if prefixed is not payer else [model, rest]
-        return self._in_list(payer, spellings)
+            payer = next((each for each in self.providers if matches(each.model_match, model)), None)
+        return payer, [model] if prefixed is not payer else [model, rest]
 
     def _by_address(self, server_address: str) -> Provider | None:
         url = names.url_of(server_address.strip().lower())
-        return next((each for each in self._providers if each.api.match(url)), None)
+        return next((each for each in self.providers if each.answers_at(url)), None)
 
     def _by_name(self, name: str) -> Provider | None:
-        if name in names.PROVIDERS:
-            return self._by_id.get(names.PROVIDERS[name] or "")
         if name in self._by_id:
             return self._by_id[name]
+        if name in names.PROVIDERS:
+            return self._by_id.get(names.PROVIDERS[name] or "")
         for start, cloud in names.CLOUDS.items():
             if name.startswith(start):
                 return self._by_id.get(cloud)
-        return next((each for each in self._providers if matches(each.id_match, name)), None)
+        return next((each for each in self.providers if matches(each.id_match, name)), None)
 
-    def _in_list(self, payer: Provider, spellings: list[str]) -> _Model | None:
+    def _contract_id(self, name: str) -> str:
+        """The id of a contract's provider, which may be nobody the table knows: a model of the user's own."""
+        known = self._by_name(name)
+        if known is None:
+            known = self._by_id[name] = Provider.private(name)
+            self.providers.append(known)
+        return known.id
+
+    def _in_list(self, payer: Provider, spellings: Sequence[str]) -> tuple[bool, Line] | None:
+        """Whether the line is the payer's own, and the line."""
         if payer.id == "aws":
             spellings = [*spellings, *(names.without_bedrock_route(each) for each in spellings)]
         for spelling in (*spellings, *(names.with_dashed_date(each) for each in spellings)):
             line = payer.find(spelling)
             if line is not None:
-                return _as_model(payer.id, line, variants=line[4])
+                return True, line
             for other in payer.fallback:
                 line = self._by_id[other].find(spelling)
                 if line is not None:
-                    # A cloud resells a model at its base price; batch and tier prices are the maker's own.
-                    return _as_model(payer.id, line, variants=[])
+                    return False, line
         return None
 
-    def _rates_of(self, model: _Model, minute: int, service_tier: str, batch: bool) -> Rates:
-        in_force = (dated for when, dated in reversed(model.dated) if _holds(when, minute))
-        prices: dict[str, Json] = next(in_force, model.dated[0][1])
-        context = _context(service_tier, batch=batch)
+    def _as_model(self, payer: str, own: bool, line: Line) -> _Model:
+        # A cloud resells a model at its base price; batch and tier prices are the maker's own.
+        variants = line[4] if own else []
+        by_minute = any(isinstance(entry[-2], list) for entry in (*line[3], *variants))
+        return _Model(f"{payer}/{line[1]}", self.source_of(line), line[3], variants, by_minute)
+
+    def _under_contract(
+        self, payer: Provider, row: ContractRow, listed: tuple[bool, Line] | None
+    ) -> _Model | None:
+        below = self._as_model(payer.id, *listed) if listed else None
+        if below is None:
+            return _Model(f"{payer.id}/{row.model}", "", [], [], False, row)
+        return _Model(below.name, below.source, below.dated, below.variants, below.by_minute, row)
+
+    def _rates_of(self, model: _Model, minute: int, service_tier: str, batch: bool, region: str) -> Rates:
+        context = _context(service_tier, batch=batch, region=region)
+        agreed = model.contract.at(minute // _DAY_MINUTES) if model.contract else None
+        if agreed is not None and agreed.prices is not None:
+            dated: list[Json] = [[None, agreed.prices]]
+            variants = agreed.variants
+        else:
+            dated, variants = model.dated, model.variants
+        in_force = (entry[1] for entry in reversed(dated) if _holds(entry[0], minute))
+        prices: dict[str, Json] = next(in_force, dated[0][1] if dated else {})
         overrides: dict[str, Json] = {}
         met: set[tuple[str, str]] = set()
-        for wanted, when, variant in model.variants:
+        factor = Decimal(1) if agreed is None or agreed.prices is not None else agreed.factor
+        for wanted, when, variant in variants:
             if wanted.items() <= context.items() and _holds(when, minute):
                 overrides = {**variant, **overrides}
                 met.update(wanted.items())
-        prices = {**prices, **overrides}
-        rates = tuple(self._vector(prices))
-        return Rates(
+                if FACTOR in variant:
+                    factor = EXACT.multiply(factor, Decimal(variant[FACTOR]))
+        overrides.pop(FACTOR, None)
+        return self.units.rates(
+            {**prices, **overrides},
+            factor=factor,
             model=model.name,
-            table=self.name,
-            rates=rates,
-            overlaps=tuple(self._overlaps(prices)),
-            kinds=frozenset(prices),
-            totals=tuple(rate.kind for rate in rates if rate.kind in _TOTALS and rate.base),
-            missing=_missing(context, met),
-            plain=_plain(rates),
+            table=f"{self.contract.name}: {agreed.source}" if agreed else model.source,
+            missing=(*_missing(context, met), *self.contract.problems),
+            by_minute=model.by_minute,
         )
-
-    def _vector(self, prices: Mapping[str, Json]) -> Iterator[Rate]:
-        units = {kind: self._units[kind] for kind in prices}
-        for kind in sorted(units, key=lambda kind: (-len(units[kind][1]), kind)):
-            per, dimensions = units[kind]
-            base, *tiers = prices[kind] if isinstance(prices[kind], list) else [prices[kind]]
-            yield Rate(
-                kind=kind,
-                side=dimensions.get("direction", ""),
-                base=EXACT.divide(Decimal(base), Decimal(per)),
-                tiers=tuple(
-                    (start, EXACT.divide(Decimal(price), Decimal(per))) for start, price in reversed(tiers)
-                ),
-                parts=tuple(other for other in units if other != kind and self._is_part(other, kind)),
-            )
-
-    def _overlaps(self, prices: Mapping[str, Json]) -> Iterator[tuple[str, str, str, str]]:
-        for kind in prices:
-            wholes = [other for other in prices if other != kind and self._is_part(kind, other)]
-            pair = [one for one in wholes if not any(self._is_part(two, one) for two in wholes if two != one)]
-            if len(pair) == 2:
-                (whole,) = (one for one in wholes if one not in pair)
-                yield kind, pair[0], pair[1], whole
-
-    def _is_part(self, part: str, whole: str) -> bool:
-        inner, outer = self._units[part][1], self._units[whole][1]
-        return all(inner.get(dimension) == value for dimension, value in outer.items())
-
-
-def _plain(rates: tuple[Rate, ...]) -> tuple[Rate, Rate] | None:
-    by_kind = {rate.kind: rate for rate in rates}
-    if "requests" in by_kind or not by_kind.keys() >= set(_TOTALS):
-        return None
-    return by_kind["input_tokens"], by_kind["output_tokens"]
-
-
-def _as_model(provider: str, line: Line, *, variants: list[Json]) -> _Model:
-    dated = line[3]
-    by_minute = any(isinstance(entry[-2], list) for entry in (*dated, *variants))
-    return _Model(name=f"{provider}/{line[1]}", dated=dated, variants=variants, by_minute=by_minute)
 
 
 def _holds(when: Json, minute: int) -> bool:
@@ -271,7 +274,7 @@ def _holds(when: Json, minute: int) -> bool:
     return first <= of_day < end if first <= end else of_day >= first or of_day < end
 
 
-def _context(service_tier: str, *, batch: bool) -> dict[str, str]:
+def _context(service_tier: str, *, batch: bool, region: str) -> dict[str, str]:
     """What the table's variants are selected by. Anthropic reports batch as a tier, and `fast` as a speed."""
     tier = service_tier.strip().lower()
     context = {"processing": "batch"} if batch or tier == "batch" else {}
@@ -279,10 +282,13 @@ def _context(service_tier: str, *, batch: bool) -> dict[str, str]:
         context["service_tier"] = "default" if tier in _STANDARD_TIERS else tier
     if tier == "fast":
         context["speed"] = "fast"
+    if region:
+        context["region"] = region
     return context
 
 
 def _missing(context: Mapping[str, str], met: set[tuple[str, str]]) -> tuple[str, ...]:
+    # A region without a price of its own costs what the others do: only those that cost more are listed.
     missing = []
     if "processing" in context and ("processing", "batch") not in met:
         missing.append("batch")

@@ -9,7 +9,7 @@ from typing import Any
 
 from opentelemetry.util.types import AttributeValue
 
-from everyspan.cost.price import price
+from everyspan.cost.price import Purchase, price
 from everyspan.cost.usage import attributes_of, langfuse_usage_details, usage_from
 from everyspan.model.destination import Dialect
 from everyspan.model.money import Cost
@@ -57,13 +57,15 @@ class Answered:
                 found[names.UNBILLED] = "an inner call reported the same usage"
         self._write_messages(found, registry)
         bill = price(
-            self.usage,
-            model=self.model or call.model,
-            provider=self.provider,
-            server_address=self.server_address,
-            at_ns=call.started_ns,
-            cache_hit=self.cache_hit,
-            estimated=end is not End.COMPLETE and self.usage is not None,
+            Purchase(
+                usage=self.usage,
+                model=self.model or call.model,
+                provider=self.provider,
+                server_address=self.server_address,
+                at_ns=call.started_ns,
+                cache_hit=self.cache_hit,
+                estimated=end is not End.COMPLETE and self.usage is not None,
+            )
         )
         found.update(cost_attributes(bill))
         if Dialect.LANGFUSE in registry.dialects:

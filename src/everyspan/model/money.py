@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class CostState(StrEnum):
@@ -22,8 +22,7 @@ class CostState(StrEnum):
     """No price is known for this model, or no usage was reported. There is no amount."""
 
 
-@dataclass(frozen=True, slots=True)
-class CostLine:
+class CostLine(NamedTuple):
     """One factor of the sum: `tokens` of `kind` at `rate` US dollars each make `amount`."""
 
     kind: str
@@ -32,8 +31,7 @@ class CostLine:
     amount: Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class Cost(NamedTuple):
     """An amount in US dollars with its provenance: enough for anyone to redo the sum.
 
     `total`, `input` and `output` are exact decimals, or None when nothing is known (`UNPRICED`).
