@@ -104,7 +104,9 @@ if __name__ == "__main__":
 
     batch = next(span for span in sink.spans if span.name == "batch")
     calls = [span for span in sink.spans if "gen_ai.operation.name" in span.attributes]
-    assert len(calls) == billed == 3
+    # The pool ends its processes with SIGTERM: what was on its way then is sent once more, by whoever adopts it.
+    assert len({call.span_id for call in calls}) == billed == 3
+    assert {call.attributes["everyspan.end"] for call in calls} == {"complete"}
     assert {call.parent_id for call in calls} == {batch.span_id}
     assert missing_numbers(sink) == {}
 

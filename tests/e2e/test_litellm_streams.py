@@ -101,7 +101,7 @@ def test_a_stream_whose_reader_is_cancelled_is_cancelled(
         first = asyncio.Event()
 
         async def read() -> None:
-            async for _ in await acompletion(**ask("[[gap=30]] Slowly.")):
+            async for _ in await acompletion(**ask("[[words=60 gap=0.5]] Slowly.")):
                 first.set()
 
         task = asyncio.create_task(read())
