@@ -48,10 +48,8 @@ def check(connection: sqlite3.Connection, *, where: str) -> int:
     Raises:
         StoreError: a newer everyspan made it, or it is not one of our stores.
     """
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    version, application, filled = _looked_up(connection)
     newest = _steps()[-1][0]
-    filled = connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
     if application != APPLICATION_ID and (filled or version):
         raise StoreError(f"{where} is a SQLite database, but not a store of everyspan; give another path")
     if version > newest:
@@ -60,6 +58,21 @@ def check(connection: sqlite3.Connection, *, where: str) -> int:
             "install the newer version that wrote it, or give another path"
         )
     return version
+
+
+def _looked_up(connection: sqlite3.Connection) -> tuple[int, int, bool]:
+    """Version, application id and whether there is a table, of one moment: another process may be creating the store."""
+    alone = not connection.in_transaction
+    if alone:
+        connection.execute("BEGIN")
+    try:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+        filled = connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None
+    finally:
+        if alone:
+            connection.execute("ROLLBACK")
+    return version, application, filled
 
 
 def _steps() -> list[tuple[int, str]]:
