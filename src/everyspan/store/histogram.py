@@ -16,6 +16,9 @@ _BITS = 5  # 32 buckets for each doubling
 Histogram = Counter[int]
 """Calls by bucket."""
 
+Sums = Counter[str]
+"""A histogram in the form it has at rest: adding thousands of them, the numbers are better left as text."""
+
 
 def bucket(value_ns: int) -> int:
     """The bucket of a length of time; 0 to 63 nanoseconds have one each."""
@@ -61,6 +64,16 @@ def add_text(one: str, other: str) -> str:
     counts = from_text(one)
     counts.update(from_text(other))
     return to_text(counts)
+
+
+def add_to(sums: Sums, text: str) -> None:
+    """Add a histogram at rest."""
+    sums.update(json.loads(text))
+
+
+def of_sums(sums: Sums) -> Histogram:
+    """The histogram that was added up."""
+    return Counter({int(number): count for number, count in sums.items()})
 
 
 def of(values_ns: Iterable[int]) -> Histogram:

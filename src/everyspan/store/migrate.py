@@ -61,7 +61,7 @@ def check(connection: sqlite3.Connection, *, where: str) -> int:
 
 
 def _looked_up(connection: sqlite3.Connection) -> tuple[int, int, bool]:
-    """Version, application id and whether there is a table, of one moment: another process may be creating the store."""
+    """Version, application id and whether there is a table, at one moment: another process may be at work."""
     alone = not connection.in_transaction
     if alone:
         connection.execute("BEGIN")

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 
 from everyspan.model.money import CostState
@@ -66,7 +67,7 @@ def special(row: SpanRow) -> tuple[Any, ...]:
     usage = row.usage
     rest = {name: value for name in _REST if (value := getattr(usage, name)) not in (None, False)}
     return (
-        json.dumps(row.tags) if row.tags else "[]",
+        _array(row.tags),
         row.cost_state.value if row.cost_state else None,
         exact.to_text(row.cost),
         *(getattr(usage, name) for name in TOKENS),
@@ -88,6 +89,12 @@ def row_of(stored: sqlite3.Row, body: Sequence[str]) -> SpanRow:
     )
 
 
+@lru_cache(maxsize=4096)
+def _array(texts: tuple[str, ...]) -> str:
+    # The same few, again and again.
+    return json.dumps(texts)
+
+
 def trace_values(draft: Draft) -> tuple[Any, ...]:
     """The values of `TRACE_COLUMNS`."""
     summary = draft.summary()
@@ -100,7 +107,7 @@ def trace_values(draft: Draft) -> tuple[Any, ...]:
             summary.session,
             summary.environment,
         ),
-        *map(json.dumps, (summary.tags, summary.services, summary.models, summary.providers)),
+        *map(_array, (summary.tags, summary.services, summary.models, summary.providers)),
         *(summary.started_ns, summary.ended_ns, summary.spans, summary.calls, summary.errors),
         *(json.dumps(summary.states), exact.to_text(summary.cost)),
         None if summary.cost is None else exact.nano(summary.cost),

@@ -1,14 +1,14 @@
-"""Roll-ups of cost, written and read: the same calls, divided in three ways.
+"""Roll-ups of cost, written and read: the same calls, divided in several ways.
 
-By hour and what there is little of, by day and user and session, by day and tag: each question is answered from the
-coarsest table that can, and one that none can from the calls themselves.
+By hour or day and what there is little of, by day and user and session, by day and tag: each question is answered
+from the coarsest table that can, and one that none can from the calls themselves.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -60,8 +60,11 @@ class _Rollup:
         )
 
 
+_HOURLY = _Rollup("costs", Each.HOUR, COARSE)
+_DAILY = _Rollup("costs_by_day", Each.DAY, COARSE)
 _ROLLUPS = (
-    _Rollup("costs", Each.HOUR, COARSE),
+    _DAILY,
+    _HOURLY,
     _Rollup("costs_by_tag", Each.DAY, COARSE, by_tag=True),
     _Rollup("costs_by_session", Each.DAY, (*COARSE, "user", "session")),
 )
@@ -144,17 +147,28 @@ def _source(by: CostBy, filters: set[str], wanted: CostFilter, each: Each | None
 
 
 def _from_rollup(rollup: _Rollup, wanted: CostFilter) -> tuple[str, list[int]]:
-    names = ", ".join(("state", *rollup.fields, *_SUMS, "cost"))
-    periods = "hour, hour / 24 AS day" if rollup.each is Each.HOUR else "NULL AS hour, day"
-    rolled = f"SELECT {periods}, {names} FROM {rollup.table}"
     if wanted.since_ns is None and wanted.until_ns is None:
-        return rolled, []
-    (first, end), edges = whole_and_edges(wanted.since_ns, wanted.until_ns, LENGTH_NS[rollup.each])
-    parts, values = [f"{rolled} WHERE {rollup.each.value} >= ? AND {rollup.each.value} < ?"], [first, end]
+        return _rolled(rollup), []
+    whole, edges = whole_and_edges(wanted.since_ns, wanted.until_ns, LENGTH_NS[rollup.each])
+    parts = list(_parts(rollup, whole, edges))
+    return " UNION ALL ".join(part for part, _ in parts), [value for _, values in parts for value in values]
+
+
+def _parts(
+    rollup: _Rollup, whole: tuple[int, int], edges: Sequence[tuple[int, int]]
+) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Queries that together cover a stretch of time: whole periods, and what is finer of both edges."""
+    yield f"{_rolled(rollup)} WHERE {rollup.each.value} >= ? AND {rollup.each.value} < ?", whole
     for since, until in edges:
-        parts.append(_single(rollup.of_span, with_tag=rollup.by_tag))
-        values += [since, until - 1]
-    return " UNION ALL ".join(parts), values
+        if rollup is _DAILY:
+            yield from _parts(_HOURLY, *whole_and_edges(since, until, LENGTH_NS[Each.HOUR]))
+        else:
+            yield _single(rollup.of_span, with_tag=rollup.by_tag), (since, until - 1)
+
+
+def _rolled(rollup: _Rollup) -> str:
+    periods = "hour, hour / 24 AS day" if rollup.each is Each.HOUR else "NULL AS hour, day"
+    return f"SELECT {periods}, {', '.join(('state', *rollup.fields, *_SUMS, 'cost'))} FROM {rollup.table}"
 
 
 def _single(fields: Sequence[str], *, with_tag: bool) -> str:

@@ -1,10 +1,10 @@
-"""How long calls took: a roll-up of histograms by hour, written and read."""
+"""How long calls took: roll-ups of histograms by hour and by day, written and read."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -12,25 +12,37 @@ from typing import Any
 from everyspan.store import histogram
 from everyspan.store.groups import Each, LatencyBy, LatencyFilter, LatencyGroup
 from everyspan.store.histogram import Histogram
-from everyspan.store.periods import HOUR_NS, label, whole_and_edges
+from everyspan.store.periods import LENGTH_NS, label, whole_and_edges
 from everyspan.store.rows import INTERRUPTED, SpanRow
 from everyspan.store.sqlite_costs import COARSE
 from everyspan.store.sqlite_where import Where
 
-_KEYS = ("hour", *COARSE)
-_PUT = f"""
-INSERT INTO latencies ({", ".join(_KEYS)}, calls, errors, durations, first_tokens)
-VALUES ({", ".join("?" * (len(_KEYS) + 4))})
-ON CONFLICT ({", ".join(_KEYS)}) DO UPDATE SET calls = calls + excluded.calls, errors = errors + excluded.errors,
+_TABLES = {Each.DAY: "latencies_by_day", Each.HOUR: "latencies"}
+_COUNTED = "cost_state IS NOT NULL AND unbilled = ''"
+
+
+def _keys(each: Each) -> tuple[str, ...]:
+    return (each.value, *COARSE)
+
+
+def _put(each: Each) -> str:
+    return f"""
+INSERT INTO {_TABLES[each]} ({", ".join(_keys(each))}, calls, errors, durations, first_tokens)
+VALUES ({", ".join("?" * (len(COARSE) + 5))})
+ON CONFLICT ({", ".join(_keys(each))}) DO UPDATE SET calls = calls + excluded.calls, errors = errors + excluded.errors,
     durations = add_histogram(durations, excluded.durations),
     first_tokens = add_histogram(first_tokens, excluded.first_tokens)
 """
+
+
+_COLUMNS = ", ".join((*COARSE, "calls", "errors", "durations", "first_tokens"))
 _SINGLE = f"""
-SELECT start_ns / {HOUR_NS} AS hour, {", ".join(COARSE)}, count(*) AS calls, sum(status = 'error') AS errors,
+SELECT start_ns / {LENGTH_NS[Each.HOUR]} AS hour, start_ns / {LENGTH_NS[Each.DAY]} AS day, {", ".join(COARSE)},
+    count(*) AS calls, sum(status = 'error') AS errors,
     histogram(CASE WHEN "end" != '{INTERRUPTED}' THEN max(end_ns - start_ns, 0) END) AS durations,
     histogram(max(first_token_ns, 0)) AS first_tokens
-FROM spans WHERE (cost_state IS NOT NULL OR unbilled != '') AND unbilled = '' AND start_ns BETWEEN ? AND ?
-GROUP BY {", ".join(map(str, range(1, len(_KEYS) + 1)))}
+FROM spans WHERE (cost_state IS NOT NULL OR unbilled != '') AND {_COUNTED} AND start_ns BETWEEN ? AND ?
+GROUP BY {", ".join(map(str, range(1, len(COARSE) + 3)))}
 """
 _values_of = attrgetter(*COARSE)
 
@@ -50,62 +62,79 @@ class _Sums:
         if row.first_token_ns is not None:
             self.first_tokens[histogram.bucket(max(row.first_token_ns, 0))] += sign
 
+    def values(self) -> tuple[int, int, str, str]:
+        """As a roll-up has them."""
+        histograms = (histogram.to_text(self.durations), histogram.to_text(self.first_tokens))
+        return (self.calls, self.errors, *histograms)
+
+
+@dataclass
+class _Found:
+    calls: int = 0
+    errors: int = 0
+    durations: histogram.Sums = field(default_factory=histogram.Sums)
+    first_tokens: histogram.Sums = field(default_factory=histogram.Sums)
+
 
 def add_latencies(
     connection: sqlite3.Connection, come: Sequence[SpanRow], gone: Sequence[SpanRow] = ()
 ) -> None:
     """Count rows that are new, and no longer count rows that are gone, inside the caller's transaction."""
-    groups: dict[tuple[Any, ...], _Sums] = defaultdict(_Sums)
-    for rows, sign in ((come, 1), (gone, -1)):
-        for row in rows:
-            if row.cost_state is not None and not row.unbilled:
-                groups[row.start_ns // HOUR_NS, *_values_of(row)].add(row, sign)
-    connection.executemany(
-        _PUT,
-        (
-            (
-                *(*key, sums.calls, sums.errors),
-                *(histogram.to_text(sums.durations), histogram.to_text(sums.first_tokens)),
-            )
-            for key, sums in groups.items()
-        ),
-    )
-    if gone:
-        where = " AND ".join(f"{name} = ?" for name in _KEYS)
-        connection.executemany(f"DELETE FROM latencies WHERE calls = 0 AND {where}", groups)
+    for each, table in _TABLES.items():
+        groups: dict[tuple[Any, ...], _Sums] = defaultdict(_Sums)
+        for rows, sign in ((come, 1), (gone, -1)):
+            for row in rows:
+                if row.cost_state is not None and not row.unbilled:
+                    groups[row.start_ns // LENGTH_NS[each], *_values_of(row)].add(row, sign)
+        connection.executemany(_put(each), ((*key, *sums.values()) for key, sums in groups.items()))
+        if gone:
+            where = " AND ".join(f"{name} = ?" for name in _keys(each))
+            connection.executemany(f"DELETE FROM {table} WHERE calls = 0 AND {where}", groups)
 
 
 def latency_groups(
     connection: sqlite3.Connection, by: LatencyBy, wanted: LatencyFilter, each: Each | None = None
 ) -> list[LatencyGroup]:
-    """See `Store.latency_groups`. Whole hours come from the roll-up, the rest of one from its calls."""
+    """See `Store.latency_groups`. Whole hours or days come from the roll-ups, the rest of an hour from its calls."""
     where = Where()
     where.equal(**{name: getattr(wanted, name) for name in COARSE})
-    (first, end), edges = whole_and_edges(wanted.since_ns, wanted.until_ns, HOUR_NS)
-    parts, values = ["SELECT * FROM latencies WHERE hour >= ? AND hour < ?"], [first, end]
-    for since, until in edges:
-        parts.append(f"SELECT * FROM ({_SINGLE})")
-        values += [since, until - 1]
-    period = {None: "''", Each.HOUR: "hour", Each.DAY: "hour / 24"}[each]
+    parts = list(_parts(Each.HOUR if each is Each.HOUR else Each.DAY, wanted.since_ns, wanted.until_ns))
+    period = each.value if each else "''"
     sql = (
         f"SELECT {by.value} AS value, {period} AS period, calls, errors, durations, first_tokens"
-        f" FROM ({' UNION ALL '.join(parts)}) {where} ORDER BY 1, 2"
+        f" FROM ({' UNION ALL '.join(part for part, _ in parts)}) {where} ORDER BY 1, 2"
     )
-    groups: dict[tuple[str, Any], _Sums] = defaultdict(_Sums)
+    values = [value for _, values in parts for value in values]
+    groups: dict[tuple[str, Any], _Found] = defaultdict(_Found)
     for row in connection.execute(sql, (*values, *where.values)):
-        sums = groups[row["value"], row["period"]]
-        sums.calls += row["calls"]
-        sums.errors += row["errors"]
-        sums.durations.update(histogram.from_text(row["durations"]))
-        sums.first_tokens.update(histogram.from_text(row["first_tokens"]))
+        found = groups[row["value"], row["period"]]
+        found.calls += row["calls"]
+        found.errors += row["errors"]
+        histogram.add_to(found.durations, row["durations"])
+        histogram.add_to(found.first_tokens, row["first_tokens"])
     return [
         LatencyGroup(
             value=value,
             period=label(number, each) if each else "",
-            calls=sums.calls,
-            errors=sums.errors,
-            duration=histogram.quantiles(sums.durations),
-            first_token=histogram.quantiles(sums.first_tokens),
+            calls=found.calls,
+            errors=found.errors,
+            duration=histogram.quantiles(histogram.of_sums(found.durations)),
+            first_token=histogram.quantiles(histogram.of_sums(found.first_tokens)),
         )
-        for (value, number), sums in groups.items()
+        for (value, number), found in groups.items()
     ]
+
+
+def _parts(each: Each, since_ns: int | None, until_ns: int | None) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Queries that together cover a stretch of time: whole periods, and what is finer of both edges."""
+    whole, edges = whole_and_edges(since_ns, until_ns, LENGTH_NS[each])
+    periods = "hour, hour / 24 AS day" if each is Each.HOUR else "NULL AS hour, day"
+    yield (
+        f"SELECT {periods}, {_COLUMNS} FROM {_TABLES[each]} WHERE {each.value} >= ? AND {each.value} < ?",
+        whole,
+    )
+    for since, until in edges:
+        if each is Each.DAY:
+            yield from _parts(Each.HOUR, since, until)
+        else:
+            yield f"SELECT * FROM ({_SINGLE})", (since, until - 1)

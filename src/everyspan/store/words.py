@@ -30,7 +30,9 @@ def asked(text: str) -> list[str]:
 def _parts(text: str) -> Iterator[str]:
     left = MOST_CHARACTERS
     for part in _strings(text):
-        yield _LONG.sub(" ", part[:left]) if len(part) >= 200 else part[:left]
+        part = part[:left]
+        # Looking for a long run costs much more than seeing that there is none.
+        yield _LONG.sub(" ", part) if max(map(len, part.split()), default=0) >= 200 else part
         left -= len(part)
         if left <= 0:
             return

@@ -108,7 +108,7 @@ UPDATE spans SET text_id = placed.text_id FROM (
 INSERT INTO texts (rowid, text)
 SELECT text_id, body_words(body) FROM spans JOIN bodies USING (id) ORDER BY text_id;
 
--- Three roll-ups of the same calls, each as coarse as its questions allow. `priced` counts calls whose cost is known.
+-- Roll-ups of the same calls, each as coarse as its questions allow. `priced` counts calls whose cost is known.
 DROP TABLE costs;
 DROP TABLE costs_by_session;
 
@@ -129,6 +129,25 @@ CREATE TABLE costs (
     cache_write_tokens INTEGER NOT NULL,
     reasoning_tokens INTEGER NOT NULL,
     PRIMARY KEY (hour, state, project, service, environment, model, provider)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE costs_by_day (
+    day INTEGER NOT NULL,            -- days since 1970-01-01 UTC
+    project TEXT NOT NULL,
+    service TEXT NOT NULL,
+    environment TEXT NOT NULL,
+    model TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    state TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    priced INTEGER NOT NULL,
+    cost TEXT,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL,
+    cache_write_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    PRIMARY KEY (day, state, project, service, environment, model, provider)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE costs_by_session (
@@ -188,6 +207,20 @@ CREATE TABLE latencies (
     PRIMARY KEY (hour, project, service, environment, model, provider)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE latencies_by_day (
+    day INTEGER NOT NULL,
+    project TEXT NOT NULL,
+    service TEXT NOT NULL,
+    environment TEXT NOT NULL,
+    model TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    errors INTEGER NOT NULL,
+    durations TEXT NOT NULL,
+    first_tokens TEXT NOT NULL,
+    PRIMARY KEY (day, project, service, environment, model, provider)
+) STRICT, WITHOUT ROWID;
+
 CREATE TEMP VIEW counted AS
     SELECT *, CASE WHEN unbilled != '' THEN 'unbilled' ELSE cost_state END AS state FROM spans
     WHERE cost_state IS NOT NULL OR unbilled != '';
@@ -195,6 +228,13 @@ CREATE TEMP VIEW counted AS
 INSERT INTO costs
 SELECT
     start_ns / 3600000000000, project, service, environment, model, provider, state, count(*), count(cost),
+    sum_text(cost), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),
+    coalesce(sum(cache_read_tokens), 0), coalesce(sum(cache_write_tokens), 0), coalesce(sum(reasoning_tokens), 0)
+FROM counted GROUP BY 1, 2, 3, 4, 5, 6, 7;
+
+INSERT INTO costs_by_day
+SELECT
+    start_ns / 86400000000000, project, service, environment, model, provider, state, count(*), count(cost),
     sum_text(cost), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),
     coalesce(sum(cache_read_tokens), 0), coalesce(sum(cache_write_tokens), 0), coalesce(sum(reasoning_tokens), 0)
 FROM counted GROUP BY 1, 2, 3, 4, 5, 6, 7;
@@ -219,6 +259,12 @@ FROM (
 INSERT INTO latencies
 SELECT
     start_ns / 3600000000000, project, service, environment, model, provider, count(*), sum(status = 'error'),
+    histogram(CASE WHEN "end" != 'interrupted' THEN max(end_ns - start_ns, 0) END), histogram(first_token_ns)
+FROM counted WHERE state != 'unbilled' GROUP BY 1, 2, 3, 4, 5, 6;
+
+INSERT INTO latencies_by_day
+SELECT
+    start_ns / 86400000000000, project, service, environment, model, provider, count(*), sum(status = 'error'),
     histogram(CASE WHEN "end" != 'interrupted' THEN max(end_ns - start_ns, 0) END), histogram(first_token_ns)
 FROM counted WHERE state != 'unbilled' GROUP BY 1, 2, 3, 4, 5, 6;
 
