@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
+import orjson
+
 Value: TypeAlias = "str | bool | int | float | list[Value] | dict[str, Value] | None"
 """What an attribute can hold once it left protobuf; everything here can be written as JSON."""
 
@@ -25,6 +27,9 @@ def attributes_of(pairs: Iterable[Any]) -> dict[str, Value]:
 def value_of(value: Any) -> Value:
     """The Python value of a protobuf `AnyValue`; bytes become base64, numbers that JSON lacks become words."""
     kind = value.WhichOneof("value")
+    if kind == "string_value":
+        text: str = value.string_value
+        return text
     if kind is None:
         return None
     if kind == "array_value":
@@ -36,7 +41,7 @@ def value_of(value: Any) -> Value:
     if kind == "double_value":
         number: float = value.double_value
         return number if math.isfinite(number) else str(number)
-    plain: str | bool | int = getattr(value, kind)
+    plain: bool | int = getattr(value, kind)
     return plain
 
 
@@ -58,7 +63,11 @@ def as_text(value: Value) -> str:
 
 def compact_json(value: object) -> str:
     """JSON without spaces, in the characters that people wrote."""
-    return _COMPACT(value)
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        # Whole numbers of more than 64 bits and lone surrogates, which only JSON bodies can bring.
+        return _COMPACT(value)
 
 
 def from_json(value: Value) -> Value:

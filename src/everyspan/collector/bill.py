@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal, InvalidOperation
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from everyspan.collector.attributes import Attributes, Value, compact_json, first_text
@@ -17,8 +19,10 @@ from everyspan.record import names
 from everyspan.store import exact
 from everyspan.store.limits import MOST_TOKENS
 
+_counts = attrgetter(*COUNTS)
 _ROLL_UP = "the sum of the spans below it"
 _MOST_DIGITS = 60
+_NOTHING = Usage()
 _LEAST = Decimal(1).scaleb(-exact.DECIMALS)
 _WIDE = Context(prec=_MOST_DIGITS)
 _STATES = frozenset(state.value for state in CostState)
@@ -71,20 +75,28 @@ def bill_of(attributes: Attributes, *, kind: str, model: str, provider: str, at_
                 estimated=attributes.get(names.USAGE_SOURCE) == "estimated",
             )
         )
-    bill = Bill(usage=usage or Usage(), unbilled=unbilled)
     if cost is None:
-        return bill
-    return replace(bill, state=cost.state, total=cost.total, note=_note(cost, stated_by))
+        return Bill(usage=usage or _NOTHING, unbilled=unbilled)
+    return Bill(
+        usage=usage or _NOTHING,
+        state=cost.state,
+        total=cost.total,
+        note=_note(cost, stated_by),
+        unbilled=unbilled,
+    )
 
 
 def _possible(usage: Usage | None) -> Usage | None:
     """The usage without counts that are none: no store takes them, and the span must not be lost for a -1."""
     if usage is None:
         return None
+    counts = [count for count in _counts(usage) if count]
+    if not counts or (min(counts) >= 0 and max(counts) <= MOST_TOKENS):
+        return usage
     absurd: dict[str, Any] = {
         name: None for name in COUNTS if not 0 <= (getattr(usage, name) or 0) <= MOST_TOKENS
     }
-    return replace(usage, **absurd) if absurd else usage
+    return replace(usage, **absurd)
 
 
 def _recorded(attributes: Attributes) -> Cost | None:
@@ -162,11 +174,13 @@ def _listed(value: Value) -> tuple[str, ...]:
 
 
 def _note(cost: Cost, stated_by: str) -> str:
-    said = {
-        "table": cost.table,
-        "model": cost.model,
-        "unpriced": list(cost.unpriced),
-        "stated_by": stated_by,
-    }
-    known = {name: value for name, value in said.items() if value}
+    if stated_by or cost.unpriced:
+        said = {"table": cost.table, "model": cost.model, "unpriced": cost.unpriced, "stated_by": stated_by}
+        return compact_json({name: value for name, value in said.items() if value})
+    return _common_note(cost.table, cost.model)
+
+
+@lru_cache(1024)
+def _common_note(table: str | None, model: str | None) -> str:
+    known = {name: value for name, value in (("table", table), ("model", model)) if value}
     return compact_json(known) if known else ""

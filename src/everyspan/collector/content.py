@@ -37,6 +37,7 @@ _FLATTENED = (
     ("llm.input_messages", "llm.output_messages"),
     ("llm.prompts", "llm.completions"),
 )
+_FLAT_PREFIXES = tuple(prefix for pair in _FLATTENED for prefix in pair)
 _SYSTEM = "gen_ai.system_instructions"
 _DETAILS_EVENT = "gen_ai.client.inference.operation.details"
 _ASKED_EVENTS = {f"gen_ai.{role}.message": role for role in ("system", "user", "assistant", "tool")}
@@ -48,23 +49,28 @@ def content_of(attributes: Attributes, events: Sequence[Event]) -> Content:
 
     `taken` names the attributes that need not be kept a second time.
     """
-    finders: tuple[Callable[[], Content | None], ...] = (
-        lambda: _pair(attributes, _LANGFUSE_PAIR),
-        lambda: _from_events(events),
-        *(lambda pair=pair: _pair(attributes, pair) for pair in _PAIRS),
-        *(lambda pair=pair: _flattened(attributes, pair) for pair in _FLATTENED),
-        *(lambda pair=pair: _pair(attributes, pair) for pair in _LAST_PAIRS),
-    )
-    for find in finders:
-        found = find()
+    found = _pair(attributes, _LANGFUSE_PAIR) or (_from_events(events) if events else None)
+    found = found or _first(attributes, _PAIRS, _pair)
+    if found is None and any(name.startswith(_FLAT_PREFIXES) for name in attributes):
+        found = _first(attributes, _FLATTENED, _flattened)
+    return found or _first(attributes, _LAST_PAIRS, _pair) or Content()
+
+
+def _first(
+    attributes: Attributes,
+    pairs: Sequence[tuple[str, str]],
+    find: Callable[[Attributes, tuple[str, str]], Content | None],
+) -> Content | None:
+    for pair in pairs:
+        found = find(attributes, pair)
         if found is not None:
             return found
-    return Content()
+    return None
 
 
 def _pair(attributes: Attributes, pair: tuple[str, str]) -> Content | None:
-    asked, answered = (attributes.get(name) for name in pair)
-    if asked in (None, "") and answered in (None, ""):
+    asked, answered = attributes.get(pair[0]), attributes.get(pair[1])
+    if (asked is None or asked == "") and (answered is None or answered == ""):
         return None
     taken = {name for name in pair if name in attributes}
     text = as_text(asked)
@@ -84,8 +90,6 @@ def _with_system(messages: str, instructions: Value) -> str:
 
 
 def _flattened(attributes: Attributes, pair: tuple[str, str]) -> Content | None:
-    if not any(name.startswith(pair) for name in attributes):
-        return None  # the common case, and the quick one
     # OpenTelemetry's deprecated `gen_ai.prompt` is the prefix itself and holds the whole prompt.
     sides = [attributes.get(prefix) or nested(attributes, prefix) for prefix in pair]
     if all(side in (None, "") for side in sides):

@@ -46,6 +46,7 @@ class Budget:
 
     def __init__(self, limits: Limits) -> None:
         self._left = limits.spans
+        self._shared: dict[tuple[str, bytes], Any] = {}
         self.limits = limits
 
     def take(self) -> None:
@@ -55,6 +56,16 @@ class Budget:
             raise CollectorError(
                 f"the request has more than {self.limits.spans} spans; send it in smaller parts", status=413
             )
+
+    def shared(self, message: Any, data: bytes) -> Any:
+        """A decoded resource or scope, None when that is impossible; the same bytes give the same object.
+
+        A sender that keeps each span in a message of its own repeats its resource with every one of them.
+        """
+        at = (message.DESCRIPTOR.name, data)
+        if at not in self._shared:
+            self._shared[at] = _decoded(message, data)
+        return self._shared[at]
 
 
 def cut(resource_spans: bytes, budget: Budget) -> Iterator[Decoded | Bad]:
@@ -77,7 +88,7 @@ def cut(resource_spans: bytes, budget: Budget) -> Iterator[Decoded | Bad]:
                 scopes.append(content)
     except WireError as broken:
         yield Bad(f"ResourceSpans of {len(resource_spans)} bytes: {broken}")
-    resource = _decoded(Resource, resource_bytes)
+    resource = budget.shared(Resource, resource_bytes)
     if resource is None:
         # Its spans are good: they are kept, and show that they lost it.
         resource = Resource()
@@ -98,7 +109,7 @@ def _cut_scope(scope_spans: bytes, resource: Any, budget: Budget) -> Iterator[De
                 spans.append(content)
     except WireError as broken:
         yield Bad(f"ScopeSpans of {len(scope_spans)} bytes: {broken}")
-    scope = _decoded(InstrumentationScope, scope_bytes) or InstrumentationScope()
+    scope = budget.shared(InstrumentationScope, scope_bytes) or InstrumentationScope()
     for raw in spans:
         yield _judged(raw, resource, scope, budget.limits)
 

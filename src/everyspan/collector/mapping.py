@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property, lru_cache
 from typing import Any
 
 from everyspan.collector.attributes import (
@@ -15,12 +16,12 @@ from everyspan.collector.attributes import (
     as_text,
     attributes_of,
     compact_json,
-    first_text,
     from_json,
 )
 from everyspan.collector.bill import bill_of
 from everyspan.collector.content import Content, Event, content_of
 from everyspan.collector.kinds import kind_of
+from everyspan.collector.vocabulary import texts_of
 from everyspan.model.ids import Seq, WriterId
 from everyspan.record import names
 from everyspan.store.rows import SpanRow
@@ -31,37 +32,6 @@ _ENVIRONMENT = re.compile(r"[a-z0-9_-]+")
 _ENVIRONMENT_PREFIX = re.compile(r"^(langfuse[-_]?)+")
 _LATEST_NS = 2**63 - 1
 
-_MODEL = (
-    names.LANGFUSE_MODEL,
-    names.RESPONSE_MODEL,
-    "ai.model.id",
-    names.REQUEST_MODEL,
-    "llm.response.model",
-    "llm.response.model_name",
-    "llm.model_name",
-    "llm.request.model_name",
-    "embedding.model_name",
-    "model",
-)
-_PROVIDER = (names.PROVIDER, "gen_ai.system", "llm.provider", "llm.system")
-_RESPONSE_ID = (names.RESPONSE_ID, "ai.response.id", "llm.response.id")
-_USER = (
-    "langfuse.user.id",
-    names.USER,
-    "langfuse.observation.metadata.langfuse_user_id",
-    "langfuse.trace.metadata.langfuse_user_id",
-    "ai.telemetry.metadata.userId",
-    "traceloop.association.properties.user_id",
-)
-_SESSION = (
-    "langfuse.session.id",
-    names.SESSION,
-    "gen_ai.conversation.id",
-    "langfuse.observation.metadata.langfuse_session_id",
-    "langfuse.trace.metadata.langfuse_session_id",
-    "ai.telemetry.metadata.sessionId",
-    "traceloop.association.properties.session_id",
-)
 _TAGS = (
     names.LANGFUSE_TAGS,
     "langfuse.tags",
@@ -70,10 +40,12 @@ _TAGS = (
     "ai.telemetry.metadata.tags",
     "tag.tags",
 )
-_TRACE_INPUT, _TRACE_OUTPUT = "langfuse.trace.input", "langfuse.trace.output"
+_TAGS_SET = frozenset(_TAGS)
+_DROPPED = frozenset((names.STAMP, "langfuse.trace.input", "langfuse.trace.output"))
+"""Attributes that are kept in columns only."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Origin:
     """What a span shares with others of its request: whose it is and where it came from."""
 
@@ -83,6 +55,11 @@ class Origin:
     scope: str = ""
     scope_version: str = ""
     scope_attributes: Attributes | None = None
+
+    @cached_property
+    def service(self) -> str:
+        """The service that the resource names."""
+        return as_text(self.resource.get("service.name"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +85,11 @@ def span_row(span: Any, identity: Identity, origin: Origin) -> SpanRow:
     `attributes`.
     """
     attributes = attributes_of(span.attributes)
+    said = texts_of(attributes).get
     events = [(event.name, attributes_of(event.attributes)) for event in span.events]
     content = content_of(attributes, events)
     start_ns, end_ns = _times(span.start_time_unix_nano, span.end_time_unix_nano, origin.received_ns)
-    model, provider = first_text(attributes, *_MODEL), first_text(attributes, *_PROVIDER)
+    model, provider = said("model", ""), said("provider", "")
     kind = kind_of(attributes)
     bill = bill_of(attributes, kind=kind, model=model, provider=provider, at_ns=start_ns)
     if span.name == "raw_gen_ai_request" and origin.scope == "litellm":
@@ -119,7 +97,6 @@ def span_row(span: Any, identity: Identity, origin: Origin) -> SpanRow:
         # this one below it with the provider's own words.
         bill = bill.without("litellm's raw copy of the call above it")
     trace_id, span_id = span.trace_id.hex(), span.span_id.hex()
-    status, message = _status(span.status, attributes)
     return SpanRow(
         project=origin.project,
         key=identity.key(trace_id, span_id),
@@ -128,23 +105,23 @@ def span_row(span: Any, identity: Identity, origin: Origin) -> SpanRow:
         parent_id=_parent(span.parent_span_id),
         writer=identity.writer,
         seq=identity.seq,
-        name=_name(span.name, attributes),
+        name=said("name") or span.name,
         kind=kind,
-        service=as_text(origin.resource.get("service.name")),
+        service=origin.service,
         scope=origin.scope,
         start_ns=start_ns,
         end_ns=end_ns,
-        status=status,
-        status_message=message,
-        end=first_text(attributes, names.END),
+        status=_status(span.status.code, said("level", "")),
+        status_message=said("status_message") or span.status.message,
+        end=said("end", ""),
         provider=provider,
         model="" if bill.roll_up else model,
-        response_id=first_text(attributes, *_RESPONSE_ID),
-        user=first_text(attributes, *_USER),
-        session=first_text(attributes, *_SESSION),
+        response_id=said("response_id", ""),
+        user=said("user", ""),
+        session=said("session", ""),
         environment=_environment(attributes, origin.resource),
         tags=_tags(attributes),
-        trace_name=first_text(attributes, names.LANGFUSE_TRACE_NAME),
+        trace_name=said("trace_name", ""),
         first_token_ns=_first_token_ns(attributes, start_ns),
         usage=bill.usage,
         cost_state=bill.state,
@@ -154,8 +131,8 @@ def span_row(span: Any, identity: Identity, origin: Origin) -> SpanRow:
         attributes=_kept(span, attributes, events, content, origin),
         input=content.input,
         output=content.output,
-        trace_input=first_text(attributes, _TRACE_INPUT),
-        trace_output=first_text(attributes, _TRACE_OUTPUT),
+        trace_input=said("trace_input", ""),
+        trace_output=said("trace_output", ""),
         received_ns=origin.received_ns,
     )
 
@@ -172,30 +149,27 @@ def _parent(parent_span_id: bytes) -> str | None:
     return parent_span_id.hex() if len(parent_span_id) == 8 and any(parent_span_id) else None
 
 
-def _name(name: str, attributes: Attributes) -> str:
-    # Genkit and Logfire keep a better name in an attribute; Langfuse shows it too.
-    return (
-        first_text(attributes, "gen_ai.tool.name", "genkit:name", "logfire.msg", "ai.toolCall.name") or name
-    )
-
-
-def _status(status: Any, attributes: Attributes) -> tuple[str, str]:
-    message = first_text(attributes, "langfuse.observation.status_message") or status.message
-    if first_text(attributes, names.LANGFUSE_LEVEL).strip().upper() in _ERROR_LEVELS:
-        return "error", message
-    return _OTEL_STATUS.get(status.code, "unset"), message
+def _status(code: int, level: str) -> str:
+    return "error" if level.strip().upper() in _ERROR_LEVELS else _OTEL_STATUS.get(code, "unset")
 
 
 def _environment(attributes: Attributes, resource: Attributes) -> str:
     for name in ("langfuse.environment", "deployment.environment.name", "deployment.environment"):
         said = attributes.get(name) or resource.get(name)
         if said:
-            cleaned = _ENVIRONMENT_PREFIX.sub("", as_text(said).lower())[:40]
-            return cleaned if _ENVIRONMENT.fullmatch(cleaned) else "default"
+            return _cleaned(as_text(said))
     return "default"
 
 
+@lru_cache(256)
+def _cleaned(environment: str) -> str:
+    cleaned = _ENVIRONMENT_PREFIX.sub("", environment.lower())[:40]
+    return cleaned if _ENVIRONMENT.fullmatch(cleaned) else "default"
+
+
 def _tags(attributes: Attributes) -> tuple[str, ...]:
+    if _TAGS_SET.isdisjoint(attributes):
+        return ()
     for name in _TAGS:
         said = attributes.get(name)
         if not said:
@@ -244,10 +218,10 @@ def _bounded(duration_ns: float) -> int | None:
 def _kept(
     span: Any, attributes: Attributes, events: Sequence[Event], content: Content, origin: Origin
 ) -> str:
-    gone = content.taken | {names.STAMP, _TRACE_INPUT, _TRACE_OUTPUT}
+    gone = content.taken | _DROPPED
     kept: dict[str, object] = {
         "attributes": {name: value for name, value in attributes.items() if name not in gone},
-        "resource": dict(origin.resource),
+        "resource": origin.resource,
     }
     if origin.scope_version or origin.scope_attributes:
         kept["scope"] = {"version": origin.scope_version, "attributes": dict(origin.scope_attributes or {})}

@@ -21,6 +21,7 @@ from everyspan.wire.stamp import STAMP, Stamp, parse_stamp
 
 _CONTROL_FIELD, _START_FIELD = 1001, 1002
 _MOST_RANGES = 100_000
+_STAMP_BYTES = STAMP.encode()
 
 
 @dataclass(slots=True)
@@ -49,14 +50,14 @@ def read(envelope: Envelope, body: bytes, limits: Limits) -> Read:
         CollectorError: the same, or the limits were lowered in between.
     """
     result = Read()
-    budget = Budget(limits)
+    budget, origins = Budget(limits), _Origins(envelope)
     if envelope.writer is not None:
         result.sightings.append(
             _sighting(envelope, envelope.writer, envelope.spooled_to, closed=envelope.closed)
         )
     for piece in pieces(body):
         if piece.field == RESOURCE_SPANS_FIELD:
-            _read_spans(piece, envelope, budget, result)
+            _read_spans(piece, envelope, budget, origins, result)
         elif piece.field == _START_FIELD:
             _read_start(piece, envelope, limits, result)
         elif piece.field == _CONTROL_FIELD:
@@ -64,31 +65,40 @@ def read(envelope: Envelope, body: bytes, limits: Limits) -> Read:
     return result
 
 
-def _read_spans(piece: Piece, envelope: Envelope, budget: Budget, result: Read) -> None:
-    origin: Origin | None = None
-    of: tuple[Any, Any] = (None, None)
+class _Origins:
+    """The origin of a span, made once for neighbours that share their resource and scope."""
+
+    def __init__(self, envelope: Envelope) -> None:
+        self._envelope = envelope
+        self._of: tuple[Any, Any] = (None, None)
+        self._made: Origin | None = None
+
+    def of(self, found: Decoded) -> Origin:
+        """Where this span comes from."""
+        if self._made is None or self._of[0] is not found.resource or self._of[1] is not found.scope:
+            self._of = (found.resource, found.scope)
+            self._made = Origin(
+                project=self._envelope.project,
+                received_ns=self._envelope.received_ns,
+                resource=attributes_of(found.resource.attributes),
+                scope=found.scope.name,
+                scope_version=found.scope.version,
+                scope_attributes=attributes_of(found.scope.attributes),
+            )
+        return self._made
+
+
+def _read_spans(piece: Piece, envelope: Envelope, budget: Budget, origins: _Origins, result: Read) -> None:
     for found in cut(piece.payload, budget):
         if isinstance(found, Bad):
             _note_refusal(piece, envelope, found, result)
-            continue
-        if origin is None or of[0] is not found.resource or of[1] is not found.scope:
-            of = (found.resource, found.scope)
-            origin = _origin(found, envelope)
-        result.spans.append(span_row(found.span, _identity(found), origin))
-
-
-def _origin(found: Decoded, envelope: Envelope) -> Origin:
-    return Origin(
-        project=envelope.project,
-        received_ns=envelope.received_ns,
-        resource=attributes_of(found.resource.attributes),
-        scope=found.scope.name,
-        scope_version=found.scope.version,
-        scope_attributes=attributes_of(found.scope.attributes),
-    )
+        else:
+            result.spans.append(span_row(found.span, _identity(found), origins.of(found)))
 
 
 def _identity(found: Decoded) -> Identity:
+    if _STAMP_BYTES not in found.raw:
+        return Identity(found.raw)
     # The last one counts, as for every attribute.
     stamps = [pair.value.string_value for pair in found.span.attributes if pair.key == STAMP]
     if stamps:

@@ -85,6 +85,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "web_searches": ("everyspan.usage.web_searches",),
 }
 _OURS = tuple(known[0] for known in NAMES.values())
+_FIELD_OF = {each: name for name, known in NAMES.items() for each in known}
 _counts = attrgetter(*NAMES)
 _NOTHING = _counts(Usage())
 
@@ -124,7 +125,10 @@ def usage_from_attributes(attributes: Mapping[str, object]) -> Usage | None:
     Langfuse's JSON wins over `gen_ai.usage.*`, as on Langfuse's own server, and `gen_ai.*` over the older conventions.
     """
     usage = _from_langfuse(attributes.get(LANGFUSE_USAGE)) or Usage()
-    counts = {name: first(*(attributes.get(each) for each in names)) for name, names in NAMES.items()}
+    counts: dict[str, int | None] = dict.fromkeys(NAMES)
+    # Most spans carry three or four of these ninety names: ask for the fields that something speaks of.
+    for name in {_FIELD_OF[each] for each in attributes if each in _FIELD_OF}:
+        counts[name] = first(*[attributes.get(each) for each in NAMES[name]])
     tokens_known = usage.input_tokens is not None or usage.output_tokens is not None
     if not tokens_known and _without_caches(counts, first(*(attributes.get(each) for each in _TOTALS))):
         caches = (counts["cache_read_tokens"] or 0) + (counts["cache_write_tokens"] or 0)
