@@ -18,6 +18,7 @@ from everyspan.instrument import threads, tracer_provider
 from everyspan.instrument.langfuse import LangfuseHooks
 from everyspan.instrument.litellm import LitellmHooks
 from everyspan.instrument.litellm_callbacks import LitellmCallbackHooks
+from everyspan.instrument.openai import OpenAIHooks
 from everyspan.instrument.process import ProcessHooks
 from everyspan.instrument.signals import Termination
 from everyspan.model.destination import Destination
@@ -71,6 +72,7 @@ class Runtime:
         LangfuseHooks(self.providers, self.registry).install()
         LitellmCallbackHooks(self.providers, self.registry).install()
         LitellmHooks(self.providers.tracer, self.registry).install()
+        OpenAIHooks(self.providers.tracer, self.registry).install()
         metrics.install(self.sender, self.registry)
         self.processes.install()
         timeout_s = min(self.settings.exit_timeout_s, _SIGTERM_TIMEOUT_S)

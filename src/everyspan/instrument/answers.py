@@ -16,6 +16,7 @@ from everyspan.model.money import Cost
 from everyspan.model.usage import Usage
 from everyspan.record import names
 from everyspan.record.call import Call, End
+from everyspan.record.estimate import completed_by_estimate
 from everyspan.record.growing import GrowingMessage
 from everyspan.record.messages import messages_as_json
 from everyspan.record.registry import Arrived, Registry
@@ -35,11 +36,17 @@ class Answered:
         self.finish_reasons: list[str] = []
         self.cache_hit = False
         self.server_address = ""
+        self.streamed = False
+        """It came in chunks: what the provider did not count of it is estimated."""
+        self.output_is_final = True
+        """The usage, if there is any, counts all of the output and not only its beginning."""
         self.more: dict[str, AttributeValue] = {}
 
     def attributes(self, call: Call, end: End, registry: Registry) -> dict[str, AttributeValue]:
         """Everything as span attributes, usage and cost included."""
         found: dict[str, AttributeValue] = dict(self.more)
+        if self.streamed and not self.cache_hit and (self.usage is None or not self.output_is_final):
+            self._estimate(call, found)
         if self.id:
             found[names.RESPONSE_ID] = self.id
         if self.model:
@@ -52,7 +59,8 @@ class Answered:
             found[names.CACHE_HIT] = True
         if self.usage is not None:
             found.update(attributes_of(self.usage))
-            found[names.USAGE_RAW] = as_json(self.usage_raw)
+            if self.usage_raw is not None:
+                found[names.USAGE_RAW] = as_json(self.usage_raw)
             if not call.claim(self.usage.input_tokens, self.usage.output_tokens):
                 found[names.UNBILLED] = "an inner call reported the same usage"
         self._write_messages(found, registry)
@@ -64,13 +72,21 @@ class Answered:
                 server_address=self.server_address,
                 at_ns=call.started_ns,
                 cache_hit=self.cache_hit,
-                estimated=end is not End.COMPLETE and self.usage is not None,
+                estimated=self.usage is not None and (end is not End.COMPLETE or names.USAGE_SOURCE in found),
             )
         )
         found.update(cost_attributes(bill))
         if Dialect.LANGFUSE in registry.dialects:
             found.update(self._langfuse(call, bill))
         return found
+
+    def _estimate(self, call: Call, found: dict[str, AttributeValue]) -> None:
+        counted = self.usage
+        self.usage = completed_by_estimate(
+            call, counted, said=self.messages, output_is_final=counted is not None and self.output_is_final
+        )
+        if self.usage is not counted:
+            found[names.USAGE_SOURCE] = "estimated"
 
     def _write_messages(self, found: dict[str, AttributeValue], registry: Registry) -> None:
         if not self.messages:
@@ -198,6 +214,7 @@ class ChatAnswer:
         if self._whole is not None:
             read_whole(answered, self._whole)
         elif self._chunks or self._kept_chunks:
+            answered.streamed = True
             read_chunks(answered, self._chunks, self._kept_chunks or ())
         _read_hidden(answered, self._whole if self._whole is not None else _last(self._chunks))
         return answered.attributes(call, end, self._registry)

@@ -37,7 +37,7 @@ def exchange(function: Any, wrapper: Wrapper) -> None:
     code = function.__code__
     if code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR):
         raise TypeError(f"{function.__qualname__} is a generator function")
-    original = _clone(function)
+    original = _clone(function)  # before the signature is kept, so that `restore` knows whose it is
     _keep_signature(function)
     template = _trampoline(len(code.co_freevars), is_async=bool(code.co_flags & inspect.CO_COROUTINE))
     constants = tuple(
@@ -73,6 +73,8 @@ def restore(function: Any) -> None:
     entry = _exchanged.pop(id(function), None)
     if entry is not None:
         entry[0].__code__ = entry[1].__code__
+        if "__signature__" not in entry[1].__dict__:
+            entry[0].__dict__.pop("__signature__", None)
 
 
 def restore_all() -> None:

@@ -1,0 +1,81 @@
+"""Stands between an SDK's stream and the iterator in it: each chunk passes here, whichever way the user reads.
+
+Stainless streams keep one iterator and read it from `__next__` and from the generator that `__iter__` makes. The
+stream object itself, its class and its methods stay untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from everyspan.record.call import Call, End, end_of
+
+Hides = Callable[[Any], bool] | None
+"""Tells the chunks that the user did not ask for."""
+
+
+class Reads(Iterator[Any]):
+    """The iterator of a stream, reporting to `call`; nothing of everyspan is current while the user has the chunk."""
+
+    __slots__ = ("_call", "_hides", "_source")
+
+    def __init__(self, call: Call, source: Iterator[Any], hides: Hides) -> None:
+        self._call = call
+        self._source = source
+        self._hides = hides
+
+    def __next__(self) -> Any:
+        call = self._call
+        call.inside = True
+        try:
+            while True:
+                chunk = self._source.__next__()
+                if not call.ended:
+                    call.saw_chunk(chunk)
+                if self._hides is None or not self._hides(chunk):
+                    return chunk
+        except StopIteration:
+            call.end(End.COMPLETE)
+            raise
+        except BaseException as error:
+            call.end(end_of(error), error=error)
+            raise
+        finally:
+            call.inside = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+
+class AsyncReads(AsyncIterator[Any]):
+    """The same for a stream that is read with `async for`."""
+
+    __slots__ = ("_call", "_hides", "_source")
+
+    def __init__(self, call: Call, source: AsyncIterator[Any], hides: Hides) -> None:
+        self._call = call
+        self._source = source
+        self._hides = hides
+
+    async def __anext__(self) -> Any:
+        call = self._call
+        call.inside = True
+        try:
+            while True:
+                chunk = await self._source.__anext__()
+                if not call.ended:
+                    call.saw_chunk(chunk)
+                if self._hides is None or not self._hides(chunk):
+                    return chunk
+        except StopAsyncIteration:
+            call.end(End.COMPLETE)
+            raise
+        except BaseException as error:
+            call.end(end_of(error), error=error)
+            raise
+        finally:
+            call.inside = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
