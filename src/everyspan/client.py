@@ -15,6 +15,7 @@ from typing import Any
 from everyspan import metrics
 from everyspan.clock import monotonic_s
 from everyspan.instrument import threads, tracer_provider
+from everyspan.instrument.anthropic import AnthropicHooks
 from everyspan.instrument.langfuse import LangfuseHooks
 from everyspan.instrument.litellm import LitellmHooks
 from everyspan.instrument.litellm_callbacks import LitellmCallbackHooks
@@ -72,7 +73,8 @@ class Runtime:
         LangfuseHooks(self.providers, self.registry).install()
         LitellmCallbackHooks(self.providers, self.registry).install()
         LitellmHooks(self.providers.tracer, self.registry).install()
-        OpenAIHooks(self.providers.tracer, self.registry).install()
+        AnthropicHooks(self.providers.tracer, self.registry).install()
+        OpenAIHooks(self.providers.tracer, self.registry, ask_for_usage=self.settings.ask_for_usage).install()
         metrics.install(self.sender, self.registry)
         self.processes.install()
         timeout_s = min(self.settings.exit_timeout_s, _SIGTERM_TIMEOUT_S)

@@ -54,6 +54,15 @@ class Drop(StrEnum):
     """None for a while: recording waits for room; after that the newest."""
 
 
+class AskForUsage(StrEnum):
+    """When a stream is asked to tell its usage (`include_usage`) although the program did not ask."""
+
+    AUTO = "auto"
+    """Of servers that are known to answer."""
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the user asked for. Build it with `from_environment`, which names the variable of each field."""
@@ -68,6 +77,7 @@ class Settings:
     exit_timeout_s: float = _EXIT_TIMEOUT_S
     allow_key_in_clear: bool = False
     """Send keys over http to other machines too; without it such spans wait in the spool."""
+    ask_for_usage: AskForUsage = AskForUsage.AUTO
     explicit: bool = True
     """False when nobody named a destination and the local collector's default address is tried."""
 
@@ -78,8 +88,8 @@ def from_environment(
     """Settings from arguments and environment variables; an argument wins over its variable.
 
     Reads EVERYSPAN_ENDPOINT, EVERYSPAN_API_KEY, EVERYSPAN_SPOOL_DIR, EVERYSPAN_SPOOL_BYTES, EVERYSPAN_DROP,
-    EVERYSPAN_BLOCK_TIMEOUT, EVERYSPAN_FSYNC, EVERYSPAN_EXIT_TIMEOUT and EVERYSPAN_ALLOW_KEY_IN_CLEAR; for
-    destinations also
+    EVERYSPAN_BLOCK_TIMEOUT, EVERYSPAN_FSYNC, EVERYSPAN_EXIT_TIMEOUT, EVERYSPAN_ALLOW_KEY_IN_CLEAR and
+    EVERYSPAN_INCLUDE_USAGE; for destinations also
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT,
     OTEL_EXPORTER_OTLP_TRACES_HEADERS, OTEL_EXPORTER_OTLP_HEADERS (OpenTelemetry protocol exporter specification)
     and LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL, LANGFUSE_HOST (Langfuse SDK).
@@ -98,6 +108,7 @@ def from_environment(
         block_timeout_s=_seconds(env, "EVERYSPAN_BLOCK_TIMEOUT", _BLOCK_TIMEOUT_S),
         exit_timeout_s=_seconds(env, "EVERYSPAN_EXIT_TIMEOUT", _EXIT_TIMEOUT_S),
         allow_key_in_clear=_yes_or_no(env, "EVERYSPAN_ALLOW_KEY_IN_CLEAR"),
+        ask_for_usage=_one_of(AskForUsage, env, "EVERYSPAN_INCLUDE_USAGE", AskForUsage.AUTO),
         explicit=bool(destinations),
     )
 

@@ -80,7 +80,7 @@ def examine_packages(*, anthropic_traces: bool) -> Iterator[Finding]:
     has_native_spans = anthropic_traces and _numbers(native) >= _NATIVE_SPANS_SINCE
     yield ok("versions.everyspan", f"everyspan {__version__}")
     for library in _LIBRARIES:
-        if library.name in installed and not (library.name == "anthropic" and has_native_spans):
+        if library.name in installed:
             yield _version(library, installed[library.name])
     for family in _FAMILIES:
         found = sorted(name for name in installed if family.packages.fullmatch(name))
@@ -90,8 +90,8 @@ def examine_packages(*, anthropic_traces: bool) -> Iterator[Finding]:
     if has_native_spans:
         yield note(
             "overlap.anthropic",
-            f"anthropic {native} makes spans of its own, unless ANTHROPIC_OPEN_TELEMETRY=false: of a call made with it "
-            "directly they are what is recorded, inside a recorded call they are kept and marked unbilled",
+            f"anthropic {native} makes spans of its own, unless ANTHROPIC_OPEN_TELEMETRY=false: they are left out where "
+            "everyspan records the call, except those of clients that were given a tracer_provider of their own",
         )
 
 

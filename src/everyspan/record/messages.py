@@ -75,8 +75,17 @@ def _parts(content: Any) -> list[dict[str, Any]]:
 def _part(part: Any) -> dict[str, Any]:
     if isinstance(part, str):
         return _text(part)
-    if _get(part, "type") == "text":
+    kind = _get(part, "type")
+    if kind == "text":
         return _text(_get(part, "text"))
+    if kind == "thinking":
+        return {"type": "reasoning", "content": _get(part, "thinking")}
+    if kind == "tool_use":
+        call = {"id": _get(part, "id"), "name": _get(part, "name"), "arguments": _get(part, "input")}
+        return {"type": "tool_call", **call}
+    if kind == "tool_result":
+        response = {"id": _get(part, "tool_use_id"), "response": _get(part, "content")}
+        return {"type": "tool_call_response", **response}
     return dict(part) if isinstance(part, Mapping) else {"type": "object", "content": part}
 
 

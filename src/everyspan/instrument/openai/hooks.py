@@ -9,13 +9,14 @@ from opentelemetry.trace import Tracer
 
 from everyspan.instrument.imports import when_imported
 from everyspan.instrument.openai.endpoints import ENDPOINTS
-from everyspan.instrument.openai.usage_chunk import AskForUsage, hides_usage, may_ask
+from everyspan.instrument.openai.usage_chunk import hides_usage, may_ask
 from everyspan.instrument.sdk.answer import Origin
 from everyspan.instrument.sdk.calls import Calls
 from everyspan.instrument.sdk.reads import Hides
 from everyspan.instrument.sdk.request import Asked
 from everyspan.instrument.stainless import StainlessHooks
 from everyspan.record.registry import Registry
+from everyspan.settings import AskForUsage
 
 _HOSTS = {
     "openrouter.ai": "openrouter",

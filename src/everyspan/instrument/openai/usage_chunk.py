@@ -7,10 +7,10 @@ the whole request, so we ask only those that are known to answer it, unless a se
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any
 
 from everyspan.instrument.answers import get
+from everyspan.settings import AskForUsage
 
 _SAFE_HOSTS = frozenset(
     {
@@ -24,15 +24,6 @@ _SAFE_HOSTS = frozenset(
 )
 _AZURE_SINCE = "2024-09-01"
 """The first date of Azure's API that knows the option (learn.microsoft.com, Azure OpenAI API lifecycle)."""
-
-
-class AskForUsage(StrEnum):
-    """When to ask streams for their usage."""
-
-    AUTO = "auto"
-    """Of servers that are known to answer."""
-    ALWAYS = "always"
-    NEVER = "never"
 
 
 def may_ask(when: AskForUsage, client: Any, path: str, body: Any) -> bool:
