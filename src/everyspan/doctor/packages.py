@@ -90,8 +90,8 @@ def examine_packages(*, anthropic_traces: bool) -> Iterator[Finding]:
     if has_native_spans:
         yield note(
             "overlap.anthropic",
-            f"anthropic {native} makes spans of its own, unless ANTHROPIC_OPEN_TELEMETRY=false: they are left out where "
-            "everyspan records the call, except those of clients that were given a tracer_provider of their own",
+            f"anthropic {native} makes spans of its own, unless ANTHROPIC_OPEN_TELEMETRY=false: they are left out "
+            "where everyspan records the call, except those of clients that were given a tracer_provider of their own",
         )
 
 
