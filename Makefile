@@ -4,6 +4,7 @@
 #   make test     every test except the soak runs
 #   make torture  the reliability suite in its full size: about two hours, see docs/reliability.md
 #   make check    formatting, lint, types, import contracts
+#   make prices   the price table from the pinned packages; says what changed
 #   make bench    the figures of docs/performance.md
 #
 # Arguments pass through: make demo ARGS="--keep", make test ARGS="tests/unit -k spool".
@@ -16,7 +17,7 @@ OLDEST := .venv-oldest/bin
 # litellm otherwise fetches its price map over the network while it is imported.
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: help setup demo test test-oldest soak torture check format bench lock clean
+.PHONY: help setup demo test test-oldest soak torture check format prices bench lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -55,6 +56,9 @@ check: .venv/.ready
 format: .venv/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+prices: .venv/.ready
+	@$(BIN)/python -m scripts.build_prices $(ARGS)
 
 bench: .venv/.ready
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python -m benchmarks.$$(basename $$script .py) $(ARGS) || exit 1; done

@@ -1,10 +1,12 @@
-"""Compile the prices of the genai-prices package into `src/everyspan/cost/prices.jsonl`.
+"""Compile the price table of `src/everyspan/cost/prices.jsonl` out of the packages that the lock pins.
 
-    uv run --group prices python scripts/build_prices.py [--check] [--date YYYY-MM-DD]
+    python -m scripts.build_prices [--check] [--date YYYY-MM-DD]
 
-The output depends only on the installed genai-prices and on the date: the same input gives the same bytes, and the
-date in place stays while nothing else changes. Prints the models that were added, removed or repriced, because
-a wrong price looks exactly like a right one. With `--check` nothing is written and a difference exits with 1.
+genai-prices comes first; then what `price_overrides.toml` corrects, each row with its source; then litellm's map for
+models and variants that neither knows. The output depends only on these three and on the date: the same input gives
+the same bytes, and the date in place stays while nothing else changes. Prints the models that were added, removed or
+repriced, because a wrong price looks exactly like a right one, and writes where the sources disagree into
+`docs/price-sources.md`. With `--check` nothing is written and a difference exits with 1.
 
 The layout is described in `docs/cost.md`; `everyspan.cost.table` reads it.
 """
@@ -24,9 +26,16 @@ from typing import Any
 from genai_prices.data import providers as source_providers
 from genai_prices.data_units import unit_data
 
-OUTPUT = Path(__file__).resolve().parent.parent / "src" / "everyspan" / "cost" / "prices.jsonl"
+from scripts import price_layers
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTPUT = ROOT / "src" / "everyspan" / "cost" / "prices.jsonl"
+REPORT = ROOT / "docs" / "price-sources.md"
 SOURCE = "genai-prices"
-LICENCE = "genai-prices, Copyright (c) Pydantic Services Inc. 2025 to present, MIT; see prices.LICENSE.txt"
+LICENCE = (
+    "genai-prices, Copyright (c) Pydantic Services Inc. 2025 to present, MIT; "
+    "litellm, Copyright (c) 2023 Berri AI, MIT; see prices.LICENSE.txt"
+)
 
 # Our word for a unit, where it differs from the source's.
 UNIT_NAMES = {
@@ -48,20 +57,33 @@ def main() -> int:
     arguments = parser.parse_args()
 
     old = OUTPUT.read_text(encoding="utf-8").splitlines() if OUTPUT.exists() else []
-    head, models = compile_table()
-    head["built"] = arguments.date or _date(old, head, models)
-    lines = [_dump(head), *(_dump(model) for model in models)]
+    in_place = str(json.loads(old[0])["built"]) if old else ""
+    day = arguments.date or in_place
+    layered, lines = _compiled(day) if day else (None, [])
+    if layered is None or (lines != old and not arguments.date):
+        day = datetime.now(UTC).date().isoformat()
+        layered, lines = _compiled(day)
     for change in changes(old[1:], lines[1:]):
         print(change)
-    print(f"{SOURCE} {head['version']}: {len(models)} models of {len(head['providers'])} providers")
-    if lines == old:
+    report = layered.report(day)
+    print(f"{layered.summary()}: {len(lines) - 1} models of {len(layered.head['providers'])} providers")
+    reported = REPORT.read_text(encoding="utf-8") if REPORT.exists() else ""
+    if lines == old and report == reported:
         print("nothing changed")
         return 0
     if arguments.check:
-        print(f"{OUTPUT.name} is not what {SOURCE} {head['version']} compiles to; run this without --check")
+        print(f"{OUTPUT.name} or {REPORT.name} is not what the sources compile to; run this without --check")
         return 1
     OUTPUT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    REPORT.write_text(report, encoding="utf-8")
     return 0
+
+
+def _compiled(day: str) -> tuple[price_layers.Layered, list[str]]:
+    """The table as it is on a day: which prices the sources are compared at depends on it."""
+    layered = price_layers.lay_over(*compile_table(), day=day)
+    head = {**layered.head, "built": day, "version": day}
+    return layered, [_dump(head), *(_dump(line) for line in layered.lines)]
 
 
 def compile_table() -> tuple[dict[str, Json], list[Json]]:
@@ -84,12 +106,12 @@ def compile_table() -> tuple[dict[str, Json], list[Json]]:
             models.append([provider.id, model.id, _clause(model.match), _prices(model), _variants(model)])
             units.update(_units_of(models[-1]))
     head = {
-        "name": SOURCE,
-        "version": version(SOURCE),
+        "name": "everyspan",
+        "version": "",
         "built": "",
         "sources": {SOURCE: version(SOURCE)},
         "licence": LICENCE,
-        "units": {name: unit for name, unit in _units() if name in units},
+        "units": {name: unit for name, unit in _units() if name in units or name in price_layers.KINDS},
         "providers": providers,
     }
     return head, models
@@ -109,16 +131,6 @@ def changes(old: list[str], new: list[str]) -> Iterator[str]:
             yield f"~ {name}\n    {before[key]}\n    {after[key]}"
 
 
-def _date(old: list[str], head: dict[str, Json], models: list[Json]) -> str:
-    """The date in place while nothing else changed, so that building twice gives the same bytes."""
-    if old:
-        in_place = json.loads(old[0])
-        same_head = {**in_place, "built": ""} == {**head, "built": ""}
-        if same_head and old[1:] == [_dump(model) for model in models]:
-            return str(in_place["built"])
-    return datetime.now(UTC).date().isoformat()
-
-
 def _units() -> Iterator[tuple[str, list[Json]]]:
     """Each unit under our name: how many of it one price buys, and the dimensions that say what is part of what."""
     for name, unit in unit_data.items():
@@ -130,7 +142,9 @@ _UNIT_OF_PRICE = {unit["price_key"]: UNIT_NAMES.get(name, name) for name, unit i
 
 def _units_of(model: list[Json]) -> set[str]:
     dated, variants = model[3], model[4]
-    return {unit for entry in [*dated, *variants] for unit in entry[-1]}
+    return {
+        unit for entry in [*(each[1] for each in dated), *(each[2] for each in variants)] for unit in entry
+    }
 
 
 def _clause(clause: Any) -> Json:

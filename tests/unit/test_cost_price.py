@@ -36,7 +36,7 @@ def test_a_call_costs_its_tokens_times_the_rates() -> None:
         ("output_tokens", 3, Decimal("0.00001")),
     ]
     assert cost.model == "openai/gpt-4o"
-    assert cost.table == Table.load().name
+    assert cost.table == f"genai-prices {Table.load().sources['genai-prices']}"
     assert cost.unpriced == ()
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from everyspan.cost.table import PRICES, Table
+from scripts.build_prices import changes as changes_between
 
 NOW = 1_795_000_000 * 10**9  # 2026-11-18
-BUILD = Path(__file__).resolve().parents[2] / "scripts" / "build_prices.py"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -101,38 +100,29 @@ def test_pricing_a_call_loads_the_standard_library_and_nothing_else() -> None:
 
 def test_the_table_says_where_it_comes_from() -> None:
     head = json.loads(PRICES.read_text(encoding="utf-8").partition("\n")[0])
+    licence = PRICES.with_name("prices.LICENSE.txt").read_text(encoding="utf-8")
 
-    assert head["name"] == "genai-prices"
-    assert Table.load().name == f"genai-prices {head['version']}"
+    assert Table.load().name == f"everyspan {head['version']}"
+    assert list(head["sources"]) == ["genai-prices", "overrides", "litellm"]
     assert "MIT" in head["licence"]
-    assert "Permission is hereby granted" in PRICES.with_name("prices.LICENSE.txt").read_text(
-        encoding="utf-8"
-    )
+    assert licence.count("Permission is hereby granted") == 2
+    assert "Berri AI" in licence
 
 
 def test_the_table_in_place_is_what_the_pinned_source_compiles_to() -> None:
-    run = subprocess.run([sys.executable, str(BUILD), "--check"], capture_output=True, text=True, check=False)
+    build = [sys.executable, "-m", "scripts.build_prices", "--check"]
+    run = subprocess.run(build, capture_output=True, text=True, check=False, cwd=ROOT)
 
     assert run.returncode == 0, run.stdout
     assert "nothing changed" in run.stdout
 
 
 def test_a_new_build_names_every_model_that_changed() -> None:
-    build = load_script()
     old = ['["a","gone","gone",[[null,{}]],[]]', '["a","dearer","x",[[null,{"input_tokens":"1"}]],[]]']
     new = ['["a","dearer","x",[[null,{"input_tokens":"2"}]],[]]', '["b","new","new",[[null,{}]],[]]']
 
-    changes = list(build.changes(old, new))
+    changes = list(changes_between(old, new))
 
     assert [change.splitlines()[0] for change in changes] == ["~ a/dearer", "- a/gone", "+ b/new"]
     assert '"1"' in changes[0]
     assert '"2"' in changes[0]
-
-
-def load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("build_prices", BUILD)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

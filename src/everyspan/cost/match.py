@@ -14,7 +14,7 @@ Clause = str | list[Json] | None
 """A match rule: a bare string for equality, else operator and operands; None matches nothing."""
 
 Line = list[Json]
-"""`[provider id, model id, match rule, dated prices, variants]`, and the lists it comes from unless only the first."""
+"""`[provider id, model id, match rule, dated prices, variants]`, and the list it comes from unless it is the first."""
 
 
 def matches(clause: Clause, text: str) -> bool:

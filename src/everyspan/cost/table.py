@@ -39,7 +39,7 @@ class _Model:
 
     name: str
     source: str
-    """Name and version of the lists it comes from."""
+    """The list it comes from, unless an entry names another."""
     dated: list[Json]
     variants: list[Json]
     by_minute: bool
@@ -61,7 +61,7 @@ class Table:
         """ISO date on which the table was compiled."""
         self.sources: Mapping[str, str] = head["sources"]
         """The versions of the lists it was compiled from."""
-        self._source = " ".join(next(iter(self.sources.items())))
+        self._source = next(iter(self.sources), "")
         self.units = Units(head["units"])
         self.providers = [Provider(about, lines[1:]) for about in head["providers"]]
         self._by_id = {provider.id: provider for provider in self.providers}
@@ -130,10 +130,8 @@ class Table:
         return found.id if found else None
 
     def source_of(self, line: Line) -> str:
-        """Name and version of the lists that a line comes from."""
-        if len(line) < 6:
-            return self._source
-        return " + ".join(f"{name} {self.sources[name]}" for name in line[5])
+        """The list that a line comes from."""
+        return str(line[5]) if len(line) > 5 else self._source
 
     def _rates_of_day(
         self,
@@ -222,7 +220,9 @@ class Table:
     def _as_model(self, payer: str, own: bool, line: Line) -> _Model:
         # A cloud resells a model at its base price; batch and tier prices are the maker's own.
         variants = line[4] if own else []
-        by_minute = any(isinstance(entry[-2], list) for entry in (*line[3], *variants))
+        by_minute = any(
+            isinstance(when, list) for when in (*(d[0] for d in line[3]), *(v[1] for v in variants))
+        )
         return _Model(f"{payer}/{line[1]}", self.source_of(line), line[3], variants, by_minute)
 
     def _under_contract(
@@ -236,28 +236,30 @@ class Table:
     def _rates_of(self, model: _Model, minute: int, service_tier: str, batch: bool, region: str) -> Rates:
         context = _context(service_tier, batch=batch, region=region)
         agreed = model.contract.at(minute // _DAY_MINUTES) if model.contract else None
+        dated, variants, factor = model.dated, model.variants, Decimal(1)
         if agreed is not None and agreed.prices is not None:
-            dated: list[Json] = [[None, agreed.prices]]
-            variants = agreed.variants
-        else:
-            dated, variants = model.dated, model.variants
-        in_force = (entry[1] for entry in reversed(dated) if _holds(entry[0], minute))
-        prices: dict[str, Json] = next(in_force, dated[0][1] if dated else {})
+            dated, variants = [[None, agreed.prices]], agreed.variants
+        elif agreed is not None:
+            factor = agreed.factor
+        in_force = next((entry for entry in reversed(dated) if _holds(entry[0], minute)), None)
+        entry: list[Json] = in_force or (dated[0] if dated else [None, {}])
+        sources = dict.fromkeys(entry[2:3] or [model.source])
         overrides: dict[str, Json] = {}
         met: set[tuple[str, str]] = set()
-        factor = Decimal(1) if agreed is None or agreed.prices is not None else agreed.factor
-        for wanted, when, variant in variants:
+        for wanted, when, variant, *source in variants:
             if wanted.items() <= context.items() and _holds(when, minute):
                 overrides = {**variant, **overrides}
                 met.update(wanted.items())
+                sources.update(dict.fromkeys(source[:1]))
                 if FACTOR in variant:
                     factor = EXACT.multiply(factor, Decimal(variant[FACTOR]))
         overrides.pop(FACTOR, None)
+        listed = " + ".join(f"{source} {self.sources.get(source, '')}".strip() for source in sources)
         return self.units.rates(
-            {**prices, **overrides},
+            {**entry[1], **overrides},
             factor=factor,
             model=model.name,
-            table=f"{self.contract.name}: {agreed.source}" if agreed else model.source,
+            table=f"{self.contract.name}: {agreed.source}" if agreed else listed,
             missing=(*_missing(context, met), *self.contract.problems),
             by_minute=model.by_minute,
         )
