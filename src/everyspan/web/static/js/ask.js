@@ -1,0 +1,111 @@
+// Questions to the JSON API, and word from the server that there is something new to ask.
+import { useEffect, useRef, useState } from "./html.js";
+
+export async function ask(path, parameters = {}, signal = undefined) {
+  const query = queryOf(parameters);
+  const answer = await fetch(query ? `${path}?${query}` : path, { headers: { accept: "application/json" }, signal });
+  let said;
+  try {
+    said = await answer.json();
+  } catch {
+    throw new Error(`the server answered with status ${answer.status} and no JSON`);
+  }
+  if (!answer.ok) throw Object.assign(new Error(said.error ?? answer.statusText), { status: answer.status });
+  return said;
+}
+
+export function queryOf(parameters) {
+  const entries = Object.entries(parameters).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+  return new URLSearchParams(entries).toString();
+}
+
+// ---- what is new ----
+
+const listeners = new Set();
+let stream = null;
+let polling = 0;
+export const link = { state: "waiting" };
+
+function tell(what) {
+  for (const listener of listeners) listener(what);
+}
+
+function setLink(state) {
+  if (link.state === state) return;
+  link.state = state;
+  tell("link");
+}
+
+// A hidden tab hangs up: browsers allow six connections to a host, and six open tabs would take them all.
+function follow() {
+  clearInterval(polling);
+  if (document.hidden) {
+    stream?.close();
+    stream = null;
+    return;
+  }
+  if (stream) return;
+  stream = new EventSource("/api/v1/live");
+  stream.addEventListener("open", () => { setLink("live"); tell("stored"); });
+  stream.addEventListener("stored", () => tell("stored"));
+  stream.addEventListener("error", () => {
+    setLink("lost");
+    // A refused stream is not tried again by the browser.
+    if (stream?.readyState === EventSource.CLOSED) {
+      stream = null;
+      polling = setInterval(follow, 2000);
+    }
+  });
+}
+
+export function listen(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+export function goLive() {
+  document.addEventListener("visibilitychange", follow);
+  follow();
+}
+
+// The answer to a question, asked again when the question changes and, if `live`, when something was stored.
+// While a new answer is on its way the last one stays, so that nothing jumps.
+export function useAnswer(path, parameters = {}, { live = true } = {}) {
+  const question = path ? `${path}?${queryOf(parameters)}` : "";
+  const [state, setState] = useState({ question: "", answer: null, failure: null });
+  const asked = useRef(null);
+
+  useEffect(() => {
+    if (!question) return undefined;
+    let over = false;
+    let waiting = 0;
+    let again = false;
+    async function run() {
+      if (asked.current) { again = true; return; }
+      const control = new AbortController();
+      asked.current = control;
+      try {
+        const answer = await ask(path, parameters, control.signal);
+        if (!over) setState({ question, answer, failure: null });
+      } catch (failure) {
+        if (!over && failure.name !== "AbortError") setState((before) => ({ ...before, question, failure }));
+      } finally {
+        if (asked.current === control) asked.current = null;
+        // At most four rounds a second, however fast spans arrive.
+        if (again && !over) { again = false; waiting = setTimeout(run, 250); }
+      }
+    }
+    run();
+    const stop = live ? listen((what) => (what === "stored" || what === "again") && run()) : () => {};
+    return () => {
+      over = true;
+      clearTimeout(waiting);
+      asked.current?.abort();
+      asked.current = null;
+      stop();
+    };
+  }, [question, live]);
+
+  const fresh = state.question === question;
+  return { answer: state.answer, failure: fresh ? state.failure : null, waiting: !fresh };
+}

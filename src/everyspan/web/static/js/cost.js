@@ -1,0 +1,125 @@
+// What it cost: by whatever one asks for, over time, beside what is not known, and against the time before.
+import { html, useMemo, useState } from "./html.js";
+import { Link, change, hrefOf } from "./address.js";
+import { useAnswer } from "./ask.js";
+import { Chart, HUES, periodAt, periods } from "./chart.js";
+import { count, money, percent, plural, roughly, short } from "./format.js";
+import { DOUBTS, Empty, Failure, Money, Range, Segments, Tokens, lengthOf, periodOf } from "./parts.js";
+
+const BY = [["model", "model"], ["provider", "provider"], ["user", "user"], ["session", "session"], ["tag", "tag"], ["environment", "environment"], ["service", "service"], ["project", "project"], ["day", "day"]];
+const MOST = 7;
+const NARROWED = ["model", "provider", "user", "session", "tag", "environment", "service", "project"];
+
+export function Cost({ query }) {
+  const by = query.by ?? "model";
+  const period = periodOf(query);
+  const narrowed = Object.fromEntries(NARROWED.filter((name) => query[name]).map((name) => [name, query[name]]));
+  const each = by !== "user" && by !== "session" && by !== "tag" && lengthOf(query) && lengthOf(query) <= 604_800 ? "hour" : "day";
+  const wanted = { ...narrowed, ...period };
+  const sums = useAnswer("/api/v1/costs", { ...wanted, by });
+  const chart = useAnswer(by === "day" ? "/api/v1/costs" : "/api/v1/costs", { ...wanted, by: by === "day" ? "model" : by, each: by === "day" ? "day" : each });
+  const before = useAnswer(lengthOf(query) && !query.since_ns ? "/api/v1/costs" : "", { ...narrowed, by, ...previous(query, period) });
+  const groups = sums.answer?.groups ?? [];
+  const dearest = Math.max(0, ...groups.map((group) => Number(group.cost ?? 0)));
+  const was = new Map((before.answer?.groups ?? []).map((group) => [group.value, group]));
+  const compared = Boolean(before.answer) && Boolean(lengthOf(query));
+  const total = sums.answer?.total;
+
+  return html`<div class="room"><h1 class="hidden">Cost</h1>
+    <div class="head"><${Segments} label="Group by" options=${BY} value=${by} choose=${(value) => change({ by: value })} />
+      ${Object.entries(narrowed).map(([name, value]) => html`<span class="chip" key=${name}><span class="dim">${name}</span> ${value}
+        <button type="button" class="plain" aria-label=${`remove the filter ${name} ${value}`} onClick=${() => change({ [name]: "" })}>✕</button></span>`)}
+      <div class="end"><${Range} query=${query} choose=${change} /><a class="button" href=${hrefOf("/api/v1/costs.csv", { ...wanted, by })} download>CSV</a></div></div>
+    <${Failure} failure=${sums.failure} />
+    ${sums.answer && !groups.length ? html`<${Empty} title="No calls in this time" commands=${["everyspan run script.py", "everyspan cost --by model   # the same in the terminal"]}>Model calls are added up here as they arrive.<//>` : total && html`
+    <${Totals} total=${total} was=${compared ? before.answer.total : null} groups=${groups.length} by=${by} />
+    <section class="panel"><h2>${by === "day" ? "By day, and model" : `Over time, by ${by}`} <span class="dim small">${each === "day" || by === "day" ? "days" : "hours"} in UTC; drag to narrow</span></h2>
+      ${chart.answer && html`<${Stack} answer=${chart.answer} each=${by === "day" ? "day" : each} />`}</section>
+    <div class="wide" tabindex="0" role="region" aria-label=${`Cost by ${by}`}><table class="list" id="costs"><thead><tr><th scope="col">${by}</th><th scope="col" class="share-cell"><span class="hidden">share</span></th><th scope="col" class="number">Cost</th>
+        ${compared && html`<th scope="col" class="number">Before</th>`}<th scope="col" class="number">Share</th><th scope="col" class="number">Calls</th><th scope="col" class="number">Per call</th><th scope="col" class="number">Tokens</th><th scope="col" class="number">Cached</th></tr></thead>
+      <tbody>${groups.map((group, index) => html`<tr key=${group.value}>
+        <td class="name">${group.value === "" ? html`<span class="dim">(not said)</span>` : by === "day" ? group.value : html`<${Link} to="/" query=${{ [by]: group.value, range: query.range }}>${group.value}<//>`}</td>
+        <td class="share-cell"><span class="share" style=${{ width: `${dearest ? (100 * Number(group.cost ?? 0)) / dearest : 0}%`, background: by === "day" ? undefined : `var(${HUES[Math.min(index, MOST)]})` }}></span></td>
+        <td class="number"><${Money} amount=${group.cost} states=${group.states} calls=${group.calls} exact /></td>
+        ${compared && html`<td class="number"><${Change} now=${group.cost} was=${was.get(group.value)?.cost ?? null} /></td>`}
+        <td class="number dim">${total.cost && group.cost ? percent(Number(group.cost), Number(total.cost)) : ""}</td>
+        <td class="number">${count(group.calls)}</td><td class="number dim">${group.cost && group.calls ? roughly(String(Number(group.cost) / group.calls)) : ""}</td>
+        <td class="number"><${Tokens} read=${group.input_tokens} written=${group.output_tokens} /></td>
+        <td class="number dim">${group.cache_read_tokens ? percent(group.cache_read_tokens, group.input_tokens) : ""}</td></tr>`)}</tbody>
+      <tfoot><tr><td>Total</td><td></td><td class="number" id="total">${money(total.cost) || "unknown"}</td>${compared && html`<td class="number"><${Change} now=${total.cost} was=${before.answer.total.cost} /></td>`}<td></td><td class="number">${count(total.calls)}</td><td></td>
+        <td class="number"><${Tokens} read=${total.input_tokens} written=${total.output_tokens} /></td><td></td></tr></tfoot></table></div>
+      ${by === "tag" && html`<p class="dim small">A call with two tags is in two groups: these rows may come to more than was spent.</p>`}`}
+  </div>`;
+}
+
+// The same length of time, just before the one that is shown.
+function previous(query, period) {
+  const length = lengthOf(query);
+  if (!length || !period.since_ns) return {};
+  const since = BigInt(period.since_ns);
+  return { since_ns: String(since - BigInt(length) * 1_000_000_000n), until_ns: period.since_ns };
+}
+
+function Change({ now, was }) {
+  if (was === null) return html`<span class="dim">new</span>`;
+  const [after, before] = [Number(now ?? 0), Number(was)];
+  const share = before ? (100 * (after - before)) / before : 0;
+  return html`<span class="nowrap"><span class="dim">${roughly(was)}</span> ${before && share !== 0 ? html`<span class=${share > 10 ? "warn" : "dim"}>${share > 0 ? "+" : "−"}${Math.abs(share) < 10 ? Math.abs(share).toFixed(1) : Math.round(Math.abs(share))} %</span>` : ""}</span>`;
+}
+
+function Totals({ total, was, groups, by }) {
+  const unsure = ["unpriced", "partial", "estimated"].filter((state) => total.states[state]);
+  return html`<dl class="cards">
+    <div class="card"><dt>Spent</dt><dd title=${money(total.cost)}>${total.cost === null ? "unknown" : money(total.cost)}<small>${was ? html`before: ${money(was.cost) || "nothing"}` : "exact, each call once"}</small></dd></div>
+    <div class="card"><dt>Calls</dt><dd>${count(total.calls)}<small>${total.unbilled ? `${count(total.unbilled)} more are kept and not billed` : plural(groups, by)}</small></dd></div>
+    <div class="card"><dt>Tokens</dt><dd title=${`${count(total.input_tokens)} in, ${count(total.output_tokens)} out`}>${short(total.input_tokens)} → ${short(total.output_tokens)}<small>${total.cache_read_tokens ? `${percent(total.cache_read_tokens, total.input_tokens)} of the input from a cache` : "in → out"}</small></dd></div>
+    <div class="card"><dt>Not exact</dt><dd class=${unsure.length ? "warn" : "good"} id="doubts">${unsure.length ? unsure.map((state) => html`<span key=${state} title=${DOUBTS[state]}>${count(total.states[state])} ${state} </span>`) : "nothing"}<small>${unsure.length ? DOUBTS[unsure[0]] : "every call has its price"}</small></dd></div>
+    <${Budget} spent=${Number(total.cost ?? 0)} /></dl>`;
+}
+
+// A limit of one's own, kept in this browser.
+function Budget({ spent }) {
+  const [limit, setLimit] = useState(() => localStorage.getItem("everyspan.budget") ?? "");
+  const [asking, setAsking] = useState(false);
+  const number = Number(limit);
+  const save = (event) => {
+    event.preventDefault();
+    const said = new FormData(event.currentTarget).get("limit").trim();
+    localStorage.setItem("everyspan.budget", said);
+    setLimit(Number(said) > 0 ? said : "");
+    setAsking(false);
+  };
+  if (asking) return html`<form class="card" onSubmit=${save}><label class="dim" for="limit">Budget for the time shown, $</label><br />
+    <input id="limit" name="limit" inputmode="decimal" defaultValue=${limit} size="9" ref=${(input) => input?.focus()} /> <button class="plain">keep</button></form>`;
+  return html`<div class="card"><dt>Budget</dt><dd>${number > 0 ? html`${percent(spent, number)}` : "—"}
+    <small>${number > 0 ? `of $${number.toLocaleString("en")} ` : ""}<button type="button" class="plain" onClick=${() => setAsking(true)}>${number > 0 ? "change" : "set one"}</button></small>
+    ${number > 0 && html`<span class=${`meter ${spent > number ? "over" : spent > number * 0.8 ? "near" : ""}`} role="img" aria-label=${`${percent(spent, number)} of the budget`}><span style=${{ width: `${Math.min(100, (100 * spent) / number)}%` }}></span></span>`}</dd></div>`;
+}
+
+function Stack({ answer, each }) {
+  const { times, series } = useMemo(() => stackOf(answer.groups, each), [answer, each]);
+  const zoom = (from, to) => change({ since_ns: `${from}000000000`, until_ns: `${to}000000000`, range: "" });
+  if (!times.length) return html`<p class="dim">Nothing with a price in this time.</p>`;
+  return html`<${Chart} label=${`cost over time in ${series.length} parts; the table below holds the sums`} times=${times} series=${series} stacked
+    say=${(value) => roughly(String(value))} zoom=${zoom} each=${each} />`;
+}
+
+function stackOf(groups, each) {
+  const times = periods(groups.map((group) => group.period), each);
+  const sums = new Map();
+  for (const group of groups) sums.set(group.value, (sums.get(group.value) ?? 0) + Number(group.cost ?? 0));
+  const ranked = [...sums].sort((a, b) => b[1] - a[1]).filter(([, sum]) => sum > 0).map(([value]) => value);
+  const named = new Set(ranked.slice(0, MOST));
+  const cells = new Map();
+  for (const group of groups) {
+    const name = named.has(group.value) ? group.value : ranked.includes(group.value) ? "\u0000rest" : null;
+    if (name !== null) cells.set(`${name}\u0001${group.period}`, (cells.get(`${name}\u0001${group.period}`) ?? 0) + Number(group.cost ?? 0));
+  }
+  const names = [...ranked.slice(0, MOST), ...(ranked.length > MOST ? ["\u0000rest"] : [])];
+  const series = names.map((name, index) => ({
+    name: name === "\u0000rest" ? `${ranked.length - MOST} others` : name || "(not said)",
+    hue: HUES[Math.min(index, HUES.length - 1)],
+    values: times.map((time) => cells.get(`${name}\u0001${periodAt(time, each)}`) ?? 0),
+  }));
+  return { times, series };
+}

@@ -1,0 +1,131 @@
+// One trace: the waterfall, and beside it the span that is chosen. The address holds the span, so it can be sent on.
+import { html, useEffect, useMemo, useRef, useState } from "./html.js";
+import { Link, change, go } from "./address.js";
+import { ask, useAnswer } from "./ask.js";
+import { Detail } from "./detail.js";
+import { duration, plural } from "./format.js";
+import { useKeys } from "./keys.js";
+import { Copy, Failure, Money, Time, Tokens } from "./parts.js";
+import { ancestors, treeOf, visible } from "./tree.js";
+import { Waterfall } from "./waterfall.js";
+
+const NARROW = matchMedia("(max-width: 900px)");
+
+function useNarrow() {
+  const [narrow, setNarrow] = useState(NARROW.matches);
+  useEffect(() => {
+    const changed = () => setNarrow(NARROW.matches);
+    NARROW.addEventListener("change", changed);
+    return () => NARROW.removeEventListener("change", changed);
+  }, []);
+  return narrow;
+}
+
+// Answers about single spans, the latest few: walking back and forth asks once.
+function useSpan(id, key, project, stamp) {
+  const [full, setFull] = useState({ key: "", span: null, failure: null });
+  const cache = useRef(new Map());
+  useEffect(() => {
+    if (!key) return undefined;
+    const name = `${key} ${stamp}`;
+    const known = cache.current.get(name);
+    if (known) return setFull({ key, span: known, failure: null });
+    const control = new AbortController();
+    // Holding an arrow key down must not ask for every span that is passed.
+    const timer = setTimeout(async () => {
+      try {
+        const span = await ask(`/api/v1/traces/${id}/spans/${encodeURIComponent(key)}`, { project }, control.signal);
+        cache.current.set(name, span);
+        if (cache.current.size > 60) cache.current.delete(cache.current.keys().next().value);
+        setFull({ key, span, failure: null });
+      } catch (failure) {
+        if (failure.name !== "AbortError") setFull({ key, span: null, failure });
+      }
+    }, 60);
+    return () => { clearTimeout(timer); control.abort(); };
+  }, [id, key, project, stamp]);
+  return full;
+}
+
+export function Trace({ id, query }) {
+  const narrow = useNarrow();
+  const project = query.project ?? "";
+  const { answer, failure } = useAnswer(`/api/v1/traces/${encodeURIComponent(id)}/skeleton`, { project });
+  const tree = useMemo(() => answer && treeOf(answer), [answer]);
+  const [folded, setFolded] = useState(new Set());
+  const shown = useMemo(() => (tree ? visible(tree.rows, folded) : []), [tree, folded]);
+  const chosen = query.span ?? "";
+  const row = tree?.rows.find((each) => each.key === chosen) ?? null;
+  const full = useSpan(encodeURIComponent(id), chosen, project, row ? `${row.took} ${row.end}` : "");
+
+  useEffect(() => { if (tree) document.title = `${tree.summary.name || "Trace"} · everyspan`; }, [tree?.summary.name]);
+  // Keys walk the tree from the start, without a click.
+  useEffect(() => { if (tree) document.getElementById("waterfall")?.focus({ preventScroll: true }); }, [Boolean(tree)]);
+  // A span that was sent by address may lie under a fold.
+  useEffect(() => {
+    if (!row) return;
+    const hiding = ancestors(tree.rows, row).filter((each) => folded.has(each.key));
+    if (hiding.length) setFolded(new Set([...folded].filter((key) => !hiding.some((each) => each.key === key))));
+  }, [row, tree]);
+
+  const choose = (key) => change({ span: key }, { replace: true });
+  const fold = (key, closed = !folded.has(key)) => {
+    const next = new Set(folded);
+    if (closed) next.add(key); else next.delete(key);
+    setFolded(next);
+  };
+  const place = shown.findIndex((each) => each.key === chosen);
+  const step = (by) => shown.length && choose(shown[Math.max(0, Math.min(shown.length - 1, place < 0 ? 0 : place + by))].key);
+  const jump = (fits) => {
+    const from = row ? row.index + 1 : 0;
+    const found = tree?.rows.slice(from).find(fits) ?? tree?.rows.find(fits);
+    if (found) choose(found.key);
+  };
+  useKeys({
+    j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
+    PageDown: () => step(20), PageUp: () => step(-20), Home: () => step(-shown.length), End: () => step(shown.length),
+    ArrowLeft: () => row && (row.children && !folded.has(row.key) ? fold(row.key, true) : row.parentIndex >= 0 && choose(tree.rows[row.parentIndex].key)),
+    ArrowRight: () => row && (folded.has(row.key) ? fold(row.key, false) : row.children && choose(tree.rows[row.index + 1].key)),
+    e: () => jump((each) => each.status === "error"),
+    c: () => dearest(tree, row, choose),
+    Enter: (event) => (event.target.closest?.("a, button, summary") ? event.target.click() : !row && step(0)),
+    Escape: () => (chosen ? choose("") : go("/")),
+  });
+
+  if (failure && !tree) return html`<div class="empty"><h2>${failure.status === 404 ? "This trace is not here" : "This trace can not be shown"}</h2><p>${failure.message}</p>
+    <p><${Link} to="/">All traces<//></p></div>`;
+  if (!tree) return html`<div class="trace" aria-busy="true"></div>`;
+  const branches = tree.rows.filter((each) => each.children && each.depth > 0);
+  return html`<div class=${`trace ${chosen ? "split" : ""}`}>
+    <${Head} tree=${tree} id=${id} folded=${folded.size > 0} foldAll=${branches.length ? (all) => setFolded(new Set(all ? branches.map((each) => each.key) : [])) : null} />
+    <${Failure} failure=${failure} />
+    <div class="panes">
+      <${Waterfall} tree=${tree} shown=${shown} folded=${folded} chosen=${chosen} choose=${choose} fold=${fold} compact=${narrow || Boolean(chosen)} />
+      ${chosen && html`<${Detail} row=${row} full=${full.key === chosen ? full.span : null} failure=${full.key === chosen ? full.failure : null}
+        known=${Boolean(row)} trace=${id} close=${() => { choose(""); document.getElementById("waterfall")?.focus(); }} />`}
+    </div></div>`;
+}
+
+function dearest(tree, row, choose) {
+  const calls = tree.rows.filter((each) => each.cost !== null && !each.unbilled).sort((a, b) => Number(b.cost) - Number(a.cost) || a.index - b.index);
+  if (calls.length) choose(calls[(calls.findIndex((each) => each === row) + 1) % calls.length].key);
+}
+
+function Head({ tree, id, folded, foldAll }) {
+  const { summary, rows } = tree;
+  const lost = rows.filter((row) => row.missing).length;
+  const cut = rows.filter((row) => row.end === "interrupted").length;
+  return html`<div class="trace-head">
+    <h1><${Link} to="/" class="back" aria-label="all traces">←<//> ${summary.name || "(no name)"}</h1>
+    <p class="facts"><${Time} ns=${summary.started_ns} /> · <b>${duration(tree.length)}</b> · ${plural(summary.spans, "span")} · ${plural(summary.calls, "call")} ·
+      ${" "}<${Tokens} read=${summary.input_tokens} written=${summary.output_tokens} /> · <b id="trace-cost"><${Money} amount=${summary.cost} states=${summary.states} calls=${summary.calls} exact /></b>
+      ${summary.errors ? html` <span class="tag bad">${plural(summary.errors, "error")}</span>` : ""}
+      ${cut ? html` <span class="tag warn">${cut} interrupted</span>` : ""}${lost ? html` <span class="tag warn">${plural(lost, "parent")} missing</span>` : ""}
+      ${summary.states.unbilled ? html` <span class="tag">${summary.states.unbilled} unbilled</span>` : ""}
+      ${summary.user && html` <span class="tag-group">user <${Link} to="/" query=${{ user: summary.user }}>${summary.user}<//></span>`}
+      ${summary.session && html` <span class="tag-group">session <${Link} to="/" query=${{ session: summary.session }}>${summary.session}<//></span>`}
+      ${summary.environment && summary.environment !== "default" ? html` <span class="tag">${summary.environment}</span>` : ""}
+      ${summary.tags.map((tag) => html` <${Link} key=${tag} to="/" query=${{ tag }} class="tag">${tag}<//>`)}
+      ${" "}<span class="id mono">${id}</span><${Copy} text=${id} what="the trace id" />
+      ${foldAll && html`<button type="button" class="plain" onClick=${() => foldAll(!folded)}>${folded ? "unfold all" : "fold all"}</button>`}</p></div>`;
+}
