@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from everyspan.wire.decode import wrap
 from everyspan.wire.frame import Kind, pack
@@ -72,7 +72,7 @@ class Story:
     ) -> bytes:
         """Add a span, times in milliseconds since 1970; its id."""
         self.seq += 1
-        attributes = {key.replace("__", "."): value for key, value in said.items()}
+        attributes: dict[str, Any] = {key.replace("__", "."): value for key, value in said.items()}
         attributes["everyspan.stamp"] = f"{self.writer}:{self.seq:016x}"
         made = Span(
             trace_id=trace,
@@ -84,7 +84,7 @@ class Story:
             attributes=key_values(attributes),
         )
         if error:
-            made.status.code = 2
+            made.status.code = Status.STATUS_CODE_ERROR
             made.status.message = error
         self.spans.append(made)
         return made.span_id
@@ -129,11 +129,11 @@ class Story:
 
 
 def ticket(story: Story, at_ms: float, number: int) -> bytes:
-    """An agent answers a ticket: it looks things up, calls a model that is overloaded, and falls back to another one."""
+    """An agent answers a ticket: it looks things up, and when a model is overloaded it falls back to another one."""
     chance = story.random
     asked, answer = QUESTIONS[number % len(QUESTIONS)]
     user = chance.choice(USERS)
-    about = {"user__id": user, "session__id": f"chat-{number // 3 + 4100}"}
+    about: dict[str, Any] = {"user__id": user, "session__id": f"chat-{number // 3 + 4100}"}
     trace = story.trace()
     slow = chance.uniform(0.7, 2.4)
     trouble = number % 7 == 3
@@ -179,7 +179,8 @@ def ticket(story: Story, at_ms: float, number: int) -> bytes:
     )  # fmt: skip
     story.call(
         trace, "gpt-4o-mini", provider="openai", asked=asked, answer='{"tool": "orders.lookup", "number": "A-7741"}',
-        at_ms=at_ms + 340 * slow, took_ms=850 * slow, parent=plan, gen_ai__response__time_to_first_chunk=0.21 * slow, **about,
+        at_ms=at_ms + 340 * slow, took_ms=850 * slow, parent=plan,
+        gen_ai__response__time_to_first_chunk=0.21 * slow, **about,
     )  # fmt: skip
     story.span(
         trace,

@@ -30,6 +30,7 @@ from everyspan.web import langfuse, pages
 from everyspan.web.api import Api
 from everyspan.web.connections import ConnectionLimits, limited
 from everyspan.web.guard import App, Guard, Receive, Scope, Send
+from everyspan.web.live import Live
 
 DEFAULT_HOST = "127.0.0.1"
 _OTLP_PATHS = frozenset((*TRACES_PATHS, *METRICS_PATHS))
@@ -109,6 +110,8 @@ class Options:
 class Server:
     """An opened server; `run` answers requests until `stop`."""
 
+    stopping: Callable[[], None] = staticmethod(lambda: None)
+    """What `stop` calls first: streams that would never end by themselves end now."""
     grpc_address = ""
     """Where it takes OTLP/gRPC, as `host:port`; empty when it does not."""
 
@@ -142,6 +145,7 @@ class Server:
 
     def stop(self) -> None:
         """Take no more requests; `run` returns when those under way are answered. A second call does not wait."""
+        self.stopping()
         self._uvicorn.force_exit = self._uvicorn.should_exit
         self._uvicorn.should_exit = True
 
@@ -176,10 +180,13 @@ def _opened(options: Options) -> Iterator[Server]:
         opened.callback(store.close)
         collector = Collector(options.data_dir / "inbox", store, keys, options.limits)
         opened.callback(collector.close)
-        routes = [*Api(store, collector).routes(), *langfuse.routes(), *pages.routes()]
+        live = Live(lambda: (collector.moved.bodies, collector.moved.failures))
+        api = [*Api(store, collector).routes(), *live.routes()]
+        routes = [*api, *langfuse.routes(), *pages.routes()]
         guard = Guard(Starlette(routes=routes), keys, host=options.host)
         app, limits = _by_path(collector.door, guard), options.connections
         server = Server(app, sock, store=store, collector=collector, limits=limits)
+        server.stopping = live.close
         if options.grpc_port is not None:
             port = opened.enter_context(_grpc(options, collector, keys))
             server.grpc_address = f"{_bracketed(options.host)}:{port}"

@@ -13,7 +13,7 @@ from tests.collector_requests import TRACE_ID, body, generation, get, post, sett
 
 READS = [
     "/",
-    "/static/page.js",
+    "/static/js/app.js",
     "/api/v1/health",
     "/api/v1/traces",
     f"/api/v1/traces/{TRACE_ID}",

@@ -144,3 +144,14 @@ def test_an_old_python_is_told_which_one_is_needed(monkeypatch: pytest.MonkeyPat
         module.interpreter()
 
     assert ".".join(map(str, sys.version_info[:3])) in str(caught.value)
+
+
+def test_what_others_wrote_is_what_was_fetched() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "vendor.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")

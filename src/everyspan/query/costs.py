@@ -9,10 +9,11 @@ from decimal import Decimal
 
 from everyspan.model.money import CostState
 from everyspan.store import exact
+from everyspan.store.groups import Each
 from everyspan.store.reads import CostBy, CostFilter, CostGroup
 from everyspan.store.store import Store
 
-__all__ = ["CostBy", "CostFilter", "CostGroup", "CostReport", "costs"]
+__all__ = ["CostBy", "CostFilter", "CostGroup", "CostReport", "Each", "costs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,22 +22,32 @@ class CostReport:
 
     by: CostBy
     groups: tuple[CostGroup, ...]
-    """Days and hours ascending; everything else dearest first, groups without any known cost last."""
+    """Days and hours ascending, and so are all when they are divided by one; everything else dearest first, groups
+    without any known cost last."""
     total: CostGroup
     """The sum over all calls, each counted once; its `value` is empty."""
 
 
-def costs(store: Store, *, by: CostBy = CostBy.MODEL, wanted: CostFilter | None = None) -> CostReport:
+def costs(
+    store: Store,
+    *,
+    by: CostBy = CostBy.MODEL,
+    wanted: CostFilter | None = None,
+    each: Each | None = None,
+) -> CostReport:
     """Billed calls, grouped. Exact to the last digit, each call counted once.
+
+    Args:
+        each: divide every group by hour or day; `CostGroup.period` says which.
 
     Raises:
         StoreError: the store cannot be read.
     """
     wanted = wanted or CostFilter()
-    groups = store.cost_groups(by, wanted)
+    groups = store.cost_groups(by, wanted, each=each)
     # A call with two tags is in two groups; in the total it counts once.
     disjoint = store.cost_groups(CostBy.PROJECT, wanted) if by is CostBy.TAG else groups
-    if by not in (CostBy.DAY, CostBy.HOUR):
+    if each is None and by not in (CostBy.DAY, CostBy.HOUR):
         groups = sorted(groups, key=_dearest_first)
     return CostReport(by=by, groups=tuple(groups), total=_sum(disjoint))
 

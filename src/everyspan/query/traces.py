@@ -7,11 +7,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from everyspan.errors import NotFoundError, SettingsError
+from everyspan.store.groups import TraceTotals
 from everyspan.store.reads import TraceFilter, TraceSummary
 from everyspan.store.rows import SpanRow
 from everyspan.store.store import Store
 
-__all__ = ["Trace", "TraceFilter", "TracePage", "TraceSpan", "TraceSummary", "list_traces", "trace"]
+__all__ = [
+    "Trace",
+    "TraceFilter",
+    "TracePage",
+    "TraceSpan",
+    "TraceSummary",
+    "TraceTotals",
+    "list_traces",
+    "totals",
+    "trace",
+]
 
 MOST_TRACES = 1000
 """Most traces on one page."""
@@ -62,6 +73,15 @@ def list_traces(store: Store, wanted: TraceFilter) -> TracePage:
     found = store.list_traces(wanted)
     page = tuple(found[: wanted.limit])
     return TracePage(traces=page, next_cursor=page[-1].cursor if len(found) > len(page) else "")
+
+
+def totals(store: Store, wanted: TraceFilter) -> TraceTotals:
+    """What all traces that fit come to; `limit` and `before` do not apply.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    return store.trace_totals(wanted)
 
 
 def trace(store: Store, trace_id: str, *, project: str | None = None) -> Trace:

@@ -1,38 +1,64 @@
-"""The JSON API: what the page, the command line and other programs read."""
+"""The JSON API: what the page, the command line, the notebook and other programs read. All of it is GET."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from everyspan.collector.collector import Collector
-from everyspan.errors import EveryspanError, NotFoundError, SettingsError
-from everyspan.query.completeness import WriterFilter, audit
-from everyspan.query.costs import CostBy, CostFilter, costs
-from everyspan.query.traces import TraceFilter, TraceSpan, list_traces, trace
+from everyspan.errors import NotFoundError
+from everyspan.query.completeness import Audit, WriterFilter, audit
+from everyspan.query.costs import CostBy, CostFilter, CostReport, Each, costs
+from everyspan.query.groups import GroupFilter, GroupOrder, GroupPage, TraceBy, list_groups
+from everyspan.query.latency import LatencyBy, LatencyFilter, LatencyReport, latency
+from everyspan.query.sum import sum_of
+from everyspan.query.traces import (
+    TraceFilter,
+    TracePage,
+    TraceSpan,
+    TraceTotals,
+    list_traces,
+    totals,
+    trace,
+)
 from everyspan.store.store import Store
 from everyspan.version import __version__
+from everyspan.web.answers import Health, SpanAnswer, TraceAnswer
 from everyspan.web.as_json import as_json
-from everyspan.web.guard import NO_STORE, PROJECT
+from everyspan.web.costs_csv import costs_csv
+from everyspan.web.endpoint import Asked, Endpoint
+from everyspan.web.openapi import openapi
+from everyspan.web.parameters import (
+    CALL_FILTERS,
+    LATENCY_FILTERS,
+    PAGING,
+    PROJECT,
+    SERVICE,
+    SINCE,
+    TRACE_FILTERS,
+    Kind,
+    Parameter,
+)
+from everyspan.web.skeleton import Skeleton, skeleton_of
 
 _BODIES = frozenset({"input", "output", "trace_input", "trace_output", "attributes"})
-_NUMBERS = frozenset({"since_ns", "until_ns", "limit"})
-_QUESTIONS = frozenset({"errors", "bodies"})
-_SHARED = ("project", "service", "since_ns", "until_ns", "model", "user", "session")
-_TRACES = (*_SHARED, "name", "errors", "limit", "before")
-_COSTS = (*_SHARED, "provider")
-_YES, _NO = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
+_WITH_BODIES = Parameter(
+    "bodies", "No: without inputs, outputs and attributes.", Kind.YES_OR_NO, default="yes"
+)
+_EACH = Parameter(
+    "each", "Divide every group by this length of time, in UTC.", choices=tuple(each.value for each in Each)
+)
 
-Answerer = Callable[[Request], object]
+
+def _by(choices: type[CostBy | LatencyBy | TraceBy], default: str = "") -> Parameter:
+    return Parameter(
+        "by", "What to group by.", choices=tuple(each.value for each in choices), default=default
+    )
 
 
 class Api:
-    """The endpoints under `/api/v1`, over one store. Each runs in a worker thread: the store blocks."""
+    """The endpoints under `/api/v1`, over one store."""
 
     def __init__(self, store: Store, collector: Collector) -> None:
         self._store = store
@@ -40,142 +66,180 @@ class Api:
 
     def routes(self) -> list[Route]:
         """The routes, for a Starlette application behind `web.guard`."""
-        endpoints: dict[str, Answerer] = {
-            "/api/v1/health": self.health,
-            "/api/v1/traces": self.traces,
-            "/api/v1/traces/{trace_id}": self.trace,
-            "/api/v1/traces/{trace_id}/spans/{key}": self.span,
-            "/api/v1/costs": self.costs,
-            "/api/v1/completeness": self.completeness,
-        }
-        return [Route(path, _endpoint(answer), methods=["GET"]) for path, answer in endpoints.items()]
+        return [endpoint.route() for endpoint in self.endpoints()]
 
-    def health(self, request: Request) -> object:
-        """Version, and whether anything waits, failed or was set aside."""
-        _parameters(request, ())
+    def endpoints(self) -> list[Endpoint]:
+        """Every place, in the order of the documentation."""
+        one, by_cost = "/api/v1/traces/{trace_id}", (_by(CostBy, "model"), *CALL_FILTERS)
+        return [
+            Endpoint(
+                path="/api/v1/traces",
+                about="One page of traces, newest first.",
+                answer=lambda asked: list_traces(self._store, TraceFilter(**asked.said)),
+                parameters=(*TRACE_FILTERS, *PAGING),
+                gives=TracePage,
+            ),
+            Endpoint(
+                path="/api/v1/traces/totals",
+                about="What all traces that fit come to.",
+                answer=lambda asked: totals(self._store, TraceFilter(**asked.said)),
+                parameters=TRACE_FILTERS,
+                gives=TraceTotals,
+            ),
+            Endpoint(
+                path=one,
+                about="A whole trace: its spans in the order of a tree printed from top to bottom.",
+                answer=self._trace,
+                parameters=(PROJECT, _WITH_BODIES),
+                gives=TraceAnswer,
+            ),
+            Endpoint(
+                path=f"{one}/skeleton",
+                about="A trace without texts, in rows of values: small and quick also with ten thousand spans.",
+                answer=self._skeleton,
+                parameters=(PROJECT,),
+                gives=Skeleton,
+            ),
+            Endpoint(
+                path=f"{one}/spans/{{key}}",
+                about="One span with everything that is known of it, and the sum of its cost line by line.",
+                answer=self._span,
+                parameters=(PROJECT,),
+                gives=SpanAnswer,
+            ),
+            Endpoint(
+                path="/api/v1/groups",
+                about="Users, sessions, tags and the like, with the sums of their traces.",
+                answer=self._groups,
+                parameters=(_by(TraceBy, "user"), PROJECT, SINCE, *_GROUPS),
+                gives=GroupPage,
+            ),
+            Endpoint(
+                path="/api/v1/costs",
+                about="Billed calls and money by group, exact; what has no price is counted and never taken as 0.",
+                answer=self._costs,
+                parameters=(*by_cost, _EACH),
+                gives=CostReport,
+            ),
+            Endpoint(
+                path="/api/v1/costs.csv",
+                about="The same as a table for spreadsheets.",
+                answer=lambda asked: costs_csv(self._costs(asked)),
+                parameters=(*by_cost, _EACH),
+                media_type="text/csv",
+            ),
+            Endpoint(
+                path="/api/v1/latency",
+                about="How long billed calls took, how soon their first token came, and how many failed.",
+                answer=self._latency,
+                parameters=(_by(LatencyBy, "model"), *LATENCY_FILTERS, _EACH),
+                gives=LatencyReport,
+            ),
+            Endpoint(
+                path="/api/v1/completeness",
+                about="The audit: whether every numbered span is here, by writer and number.",
+                answer=self._completeness,
+                parameters=(SERVICE, Parameter("writer", "One writer's id."), PROJECT, _BRIEF),
+                gives=Audit,
+            ),
+            Endpoint(
+                path="/api/v1/health",
+                about="Version, and whether anything waits, failed or was set aside.",
+                answer=lambda asked: self.health(),
+                gives=Health,
+            ),
+            Endpoint(
+                path="/api/v1/openapi.json",
+                about="This description, as OpenAPI 3.1.",
+                answer=lambda asked: openapi(self.endpoints()),
+            ),
+        ]
+
+    def health(self) -> Health:
+        """What the collector did since it started."""
         moved, taken = self._collector.moved, self._collector.taken
-        return {
-            "status": "ok" if not moved.problem else "degraded",
-            "version": __version__,
-            "inbox_pending": self._collector.pending,
-            "quarantined": self._collector.quarantined,
-            "problem": moved.problem,
-            "requests": taken.requests,
-            "refused_requests": taken.refused,
-            "rejected_spans": taken.rejected,
-            "stored_spans": moved.new,
-            "known_spans": moved.known,
-            "refused_spans": moved.refused,
-            "unreadable_frames": moved.unreadable,
-            "failures": moved.failures + taken.faults,
-        }
+        return Health(
+            status="ok" if not moved.problem else "degraded",
+            version=__version__,
+            inbox_pending=self._collector.pending,
+            quarantined=self._collector.quarantined,
+            problem=moved.problem,
+            requests=taken.requests,
+            refused_requests=taken.refused,
+            rejected_spans=taken.rejected,
+            stored_spans=moved.new,
+            known_spans=moved.known,
+            refused_spans=moved.refused,
+            unreadable_frames=moved.unreadable,
+            failures=moved.failures + taken.faults,
+        )
 
-    def traces(self, request: Request) -> object:
-        """Filters as `TraceFilter` has them, `errors` for traces with one; `next_cursor` is the next `before`."""
-        said = _parameters(request, _TRACES)
-        said["with_errors"] = said.pop("errors", False)
-        return list_traces(self._store, TraceFilter(**_within_project(said, request)))
-
-    def trace(self, request: Request) -> object:
-        """A whole trace as a tree; with `bodies=no` without inputs, outputs and attributes."""
-        said = _within_project(_parameters(request, ("bodies", "project")), request)
-        without = frozenset() if said.get("bodies", True) else _BODIES
-        found = trace(self._store, request.path_params["trace_id"], project=said.get("project"))
+    def _trace(self, asked: Asked) -> object:
+        without = frozenset() if asked.said.get("bodies", True) else _BODIES
+        found = trace(self._store, asked.path["trace_id"], project=asked.said.get("project"))
         return {
             "summary": as_json(found.summary),
             **({} if without else {"input": found.input, "output": found.output}),
             "spans": [_span(each, without) for each in found.spans],
         }
 
-    def span(self, request: Request) -> object:
-        """One span of a trace, by its key, with everything that is known of it."""
-        said = _within_project(_parameters(request, ("project",)), request)
-        found = trace(self._store, request.path_params["trace_id"], project=said.get("project"))
+    def _skeleton(self, asked: Asked) -> Skeleton:
+        return skeleton_of(trace(self._store, asked.path["trace_id"], project=asked.said.get("project")))
+
+    def _span(self, asked: Asked) -> object:
+        found = trace(self._store, asked.path["trace_id"], project=asked.said.get("project"))
         for each in found.spans:
-            if each.row.key == request.path_params["key"]:
-                return _span(each, frozenset())
-        raise NotFoundError(f"trace {found.summary.trace_id} has no span {request.path_params['key']}")
+            if each.row.key == asked.path["key"]:
+                return {**_span(each, frozenset()), "cost_lines": as_json(sum_of(each.row))}
+        raise NotFoundError(f"trace {found.summary.trace_id} has no span {asked.path['key']}")
 
-    def costs(self, request: Request) -> object:
-        """Calls and money by `by`, one of `CostBy`; the fields of `CostFilter` narrow it."""
-        said = _parameters(request, ("by", *_COSTS))
-        by = said.pop("by", CostBy.MODEL.value)
-        if by not in [each.value for each in CostBy]:
-            raise SettingsError(f"by is {by!r}; it takes one of: {', '.join(each.value for each in CostBy)}")
-        return costs(self._store, by=CostBy(by), wanted=CostFilter(**_within_project(said, request)))
+    def _groups(self, asked: Asked) -> GroupPage:
+        said = {**asked.said, "order": GroupOrder(asked.said.get("order", GroupOrder.LATEST))}
+        by = TraceBy(said.pop("by", TraceBy.USER))
+        return list_groups(self._store, by, GroupFilter(**said))
 
-    def completeness(self, request: Request) -> object:
-        """The audit, with its verdict in one word and in one sentence; `service` and `writer` narrow it."""
-        said = _within_project(_parameters(request, ("service", "writer", "project")), request)
+    def _costs(self, asked: Asked) -> CostReport:
+        by, each, rest = _divided(asked.said, CostBy.MODEL)
+        return costs(self._store, by=CostBy(by), wanted=CostFilter(**rest), each=each)
+
+    def _latency(self, asked: Asked) -> LatencyReport:
+        by, each, rest = _divided(asked.said, LatencyBy.MODEL)
+        return latency(self._store, by=LatencyBy(by), wanted=LatencyFilter(**rest), each=each)
+
+    def _completeness(self, asked: Asked) -> object:
+        said = dict(asked.said)
+        brief = said.pop("brief", False)
         found = audit(self._store, WriterFilter(**said), inbox_pending=self._collector.pending)
-        return {**as_json(found), "sentence": found.sentence}
+        without = frozenset({"writers", "unnumbered"} if brief else ())
+        return {
+            **as_json(found, without=without),
+            "sentence": found.sentence,
+            "quarantined": self._collector.quarantined,
+        }
+
+
+_BRIEF = Parameter("brief", "Yes: the verdict and its figures, without the writers.", Kind.YES_OR_NO)
+_GROUPS = (
+    Parameter("value", "The whole value."),
+    Parameter("containing", "A part of the value."),
+    Parameter(
+        "order",
+        "What comes first.",
+        choices=tuple(each.value for each in GroupOrder),
+        default=GroupOrder.LATEST.value,
+    ),
+    Parameter("limit", "How many on one page, 1 to 1000.", Kind.WHOLE, default="50"),
+    Parameter("offset", "The `next_offset` of the page before.", Kind.WHOLE),
+)
+
+
+def _divided(said: dict[str, Any], by: str) -> tuple[str, Each | None, dict[str, Any]]:
+    rest = dict(said)
+    by, each = rest.pop("by", by), rest.pop("each", None)
+    return by, Each(each) if each else None, rest
 
 
 def _span(span: TraceSpan, without: frozenset[str]) -> dict[str, Any]:
     # Flat: where a span stands in the tree is one more fact about it.
     row: dict[str, Any] = as_json(span.row, without=without)
     return {**row, "depth": span.depth, "parent_missing": span.parent_missing}
-
-
-def _endpoint(answer: Answerer) -> Callable[[Request], Response]:
-    def endpoint(request: Request) -> Response:
-        try:
-            return json_response(as_json(answer(request)))
-        except NotFoundError as missing:
-            return error_response(str(missing), status=404)
-        except SettingsError as wrong:
-            return error_response(str(wrong), status=400)
-        except EveryspanError as failure:
-            return error_response(str(failure), status=503)
-
-    return endpoint
-
-
-def json_response(content: object, *, status: int = 200) -> Response:
-    """`content` as JSON that no cache keeps."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    # A lone surrogate can not have come in through protobuf; should one, it must not turn an answer into a 500.
-    body = text.encode("utf-8", "backslashreplace")
-    return Response(
-        body, status_code=status, media_type="application/json", headers={"cache-control": NO_STORE}
-    )
-
-
-def error_response(why: str, *, status: int) -> Response:
-    """The one shape of an error; see `collector.answers.refusal`."""
-    return json_response({"message": why, "error": why}, status=status)
-
-
-def _within_project(said: dict[str, Any], request: Request) -> dict[str, Any]:
-    """`said` held to the key's project. Only without keys may a request name one: there is nothing to protect."""
-    own = request.scope.get(PROJECT, "")
-    if own and said.get("project", own) != own:
-        raise NotFoundError(f"this key opens project {own!r}, not {said['project']!r}")
-    return {**said, "project": own} if own else said
-
-
-def _parameters(request: Request, allowed: Sequence[str]) -> dict[str, Any]:
-    """The query's parameters as what they mean. An unknown one is an error: a typo must not widen a query."""
-    said: dict[str, Any] = {}
-    for name, value in request.query_params.items():
-        if name not in allowed:
-            raise SettingsError(f"{name[:40]!r} is no parameter here; known: {', '.join(allowed) or 'none'}")
-        if value == "":
-            continue
-        if name in _NUMBERS:
-            said[name] = _whole_number(value, name)
-        else:
-            said[name] = _yes_or_no(value, name) if name in _QUESTIONS else value
-    return said
-
-
-def _whole_number(value: str, name: str) -> int:
-    if not (value.isascii() and value.isdigit() and len(value) < 20):
-        raise SettingsError(f"{name} is {value[:40]!r}; it takes a whole number")
-    return int(value)
-
-
-def _yes_or_no(value: str, name: str) -> bool:
-    if value.lower() in _YES | _NO:
-        return value.lower() in _YES
-    raise SettingsError(f"{name} is {value[:40]!r}; it takes yes or no")

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from everyspan.collector.keys import DEFAULT_PROJECT
 from everyspan.version import __version__
-from everyspan.web.api import json_response
+from everyspan.web.endpoint import json_response
 from everyspan.web.guard import PROJECT
 
 

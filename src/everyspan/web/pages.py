@@ -1,7 +1,8 @@
-"""The page: three files, read once, served as they are."""
+"""The page and its files, read once and served as they are. Every address of the page is the same document."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -10,26 +11,35 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 _STATIC = Path(__file__).parent / "static"
-_FILES = {
-    "/": ("page.html", "text/html"),
-    "/static/page.css": ("page.css", "text/css"),
-    "/static/page.js": ("page.js", "text/javascript"),
-    "/static/draw.js": ("draw.js", "text/javascript"),
-}
+_MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_ADDRESSES = (
+    *("/", "/traces", "/traces/{trace_id}", "/cost", "/latency", "/sessions", "/users", "/completeness"),
+    "/api",
+)
 
 
 def routes() -> list[Route]:
-    """A route for each file."""
+    """A route for each address of the page, and one for each file."""
+    document = _file(_STATIC / "page.html")
+    files = [path for path in sorted(_STATIC.rglob("*")) if path.suffix in _MEDIA_TYPES]
     return [
-        Route(path, _file(name, media_type), methods=["GET"]) for path, (name, media_type) in _FILES.items()
+        *(Route(address, document, methods=["GET"]) for address in _ADDRESSES),
+        *(
+            Route(f"/static/{path.relative_to(_STATIC).as_posix()}", _file(path), methods=["GET"])
+            for path in files
+        ),
     ]
 
 
-def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
-    content = (_STATIC / name).read_bytes()
+def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
+    content = path.read_bytes()
+    tag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
+    # Browsers ask again each time, so that an upgrade is seen at once; what they have is not sent twice.
+    headers = {"cache-control": "no-cache", "etag": tag}
 
     async def page(request: Request) -> Response:
-        # Browsers ask again each time: an upgrade is seen at once.
-        return Response(content, media_type=media_type, headers={"cache-control": "no-cache"})
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(content, media_type=_MEDIA_TYPES[path.suffix], headers=headers)
 
     return page

@@ -8,6 +8,7 @@ import { Completeness } from "./completeness.js";
 import { Cost } from "./cost.js";
 import { Latency } from "./latency.js";
 import { Sessions, Users } from "./people.js";
+import { Reference } from "./reference.js";
 import { Trace } from "./trace.js";
 import { Traces } from "./traces.js";
 
@@ -27,9 +28,9 @@ function Verdict() {
   const { answer } = useAnswer("/api/v1/completeness", { brief: "yes" });
   if (!answer) return null;
   const earned = answer.verdict === "complete" && !answer.quarantined;
-  const words = earned ? `complete: ${count(answer.spans)} of ${count(answer.spans)}` : answer.verdict === "complete" ? "set aside" : answer.verdict;
+  const words = answer.verdict === "complete" ? "set aside" : answer.verdict;
   return html`<${Link} to="/completeness" id="verdict" class=${`state ${earned ? "good" : TONES[answer.verdict] || "warn"}`}
-    title=${answer.sentence}>${words}<//>`;
+    title=${answer.sentence}>${earned ? html`complete<span class="wide">: ${count(answer.spans)} of ${count(answer.spans)}</span>` : words}<//>`;
 }
 
 function Live() {
@@ -76,13 +77,13 @@ function App() {
   const main = useRef(null);
   const trace = path.match(/^\/traces\/([^/]+)$/)?.[1];
   const page = PAGES.find((each) => each.path === path || (each.path === "/" && path === "/traces"));
-  const name = trace ? "Trace" : page?.name ?? "Not here";
+  const name = trace ? "Trace" : page?.name ?? (path === "/api" ? "API" : "Not here");
   useKeys({
     "?": () => setHelp(true),
     ...Object.fromEntries(PAGES.map((each, index) => [String(index + 1), () => go(each.path)])),
   });
   useEffect(() => { document.title = `${name} · everyspan`; }, [name]);
-  const View = page?.view;
+  const View = path === "/api" ? Reference : page?.view;
   return html`
     <a class="button skip" href="#main" onClick=${(event) => { event.preventDefault(); main.current?.focus(); }}>Skip to the content</a>
     <header class="bar">

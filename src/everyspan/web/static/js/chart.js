@@ -59,7 +59,8 @@ function optionsOf({ element, times, series, stacked, say, zoom, each, setTip })
       x: { time: true, range: (_, from, to) => (stacked || from === to ? [from - wide * 0.55, to + wide * 0.55] : [from, to]) },
       y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] },
     },
-    axes: [{ ...axis, grid: { show: false }, space: 70 }, { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => say(tick)) }],
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+    axes: [{ ...axis, grid: { show: false }, space: 76, values: (_, marks) => marks.map((mark, index) => axisTime(mark, marks[index - 1])) }, { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => say(tick)) }],
     series: [{}, ...drawn.map((one) => (stacked
       ? { label: one.name, fill: colour(one.hue), stroke: colour(one.hue), width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.72, 46], gap: 0 }) }
       : { label: one.name, stroke: colour(one.hue), width: 1.8, spanGaps: true, points: { show: times.length < 40, size: 5, fill: colour("--raised") } }))],
@@ -80,9 +81,18 @@ function optionsOf({ element, times, series, stacked, say, zoom, each, setTip })
   };
 }
 
+// The hour, and the date wherever a new day begins; all in UTC, like the sums.
+function axisTime(seconds, before) {
+  const text = new Date(seconds * 1000).toISOString();
+  const date = text.slice(5, 10);
+  const midnight = text.slice(11, 16) === "00:00";
+  const fresh = before === undefined || new Date(before * 1000).toISOString().slice(5, 10) !== date;
+  return midnight ? date : fresh ? `${text.slice(11, 16)}\n${date}` : text.slice(11, 16);
+}
+
 function when(seconds, each) {
-  const at = new Date(seconds * 1000);
-  return each === "day" ? at.toISOString().slice(0, 10) : at.toLocaleString("sv").slice(0, 16);
+  const text = new Date(seconds * 1000).toISOString();
+  return each === "day" ? text.slice(0, 10) : `${text.slice(0, 10)} ${text.slice(11, 16)} UTC`;
 }
 
 // Every hour or day from the first to the last that has something, those without anything too.

@@ -14,10 +14,12 @@ export function Cost({ query }) {
   const by = query.by ?? "model";
   const period = periodOf(query);
   const narrowed = Object.fromEntries(NARROWED.filter((name) => query[name]).map((name) => [name, query[name]]));
-  const each = by !== "user" && by !== "session" && by !== "tag" && lengthOf(query) && lengthOf(query) <= 604_800 ? "hour" : "day";
   const wanted = { ...narrowed, ...period };
   const sums = useAnswer("/api/v1/costs", { ...wanted, by });
-  const chart = useAnswer(by === "day" ? "/api/v1/costs" : "/api/v1/costs", { ...wanted, by: by === "day" ? "model" : by, each: by === "day" ? "day" : each });
+  const days = useAnswer("/api/v1/costs", { ...wanted, by: "day" });
+  // A few days are drawn in hours, where these are kept; `by day` is about days.
+  const each = !days.answer ? null : !["user", "session", "tag", "day"].includes(by) && days.answer.groups.length < 5 ? "hour" : "day";
+  const chart = useAnswer(each ? "/api/v1/costs" : "", { ...wanted, by: by === "day" ? "model" : by, each });
   const before = useAnswer(lengthOf(query) && !query.since_ns ? "/api/v1/costs" : "", { ...narrowed, by, ...previous(query, period) });
   const groups = sums.answer?.groups ?? [];
   const dearest = Math.max(0, ...groups.map((group) => Number(group.cost ?? 0)));
@@ -33,8 +35,8 @@ export function Cost({ query }) {
     <${Failure} failure=${sums.failure} />
     ${sums.answer && !groups.length ? html`<${Empty} title="No calls in this time" commands=${["everyspan run script.py", "everyspan cost --by model   # the same in the terminal"]}>Model calls are added up here as they arrive.<//>` : total && html`
     <${Totals} total=${total} was=${compared ? before.answer.total : null} groups=${groups.length} by=${by} />
-    <section class="panel"><h2>${by === "day" ? "By day, and model" : `Over time, by ${by}`} <span class="dim small">${each === "day" || by === "day" ? "days" : "hours"} in UTC; drag to narrow</span></h2>
-      ${chart.answer && html`<${Stack} answer=${chart.answer} each=${by === "day" ? "day" : each} />`}</section>
+    <section class="panel"><h2>${by === "day" ? "By day, and model" : `Over time, by ${by}`} <span class="dim small">by ${each ?? "day"}, in UTC; drag to narrow</span></h2>
+      ${chart.answer ? html`<${Stack} answer=${chart.answer} each=${chart.answer.groups[0]?.period.length === 10 ? "day" : "hour"} />` : html`<div class="chart"></div>`}</section>
     <div class="wide" tabindex="0" role="region" aria-label=${`Cost by ${by}`}><table class="list" id="costs"><thead><tr><th scope="col">${by}</th><th scope="col" class="share-cell"><span class="hidden">share</span></th><th scope="col" class="number">Cost</th>
         ${compared && html`<th scope="col" class="number">Before</th>`}<th scope="col" class="number">Share</th><th scope="col" class="number">Calls</th><th scope="col" class="number">Per call</th><th scope="col" class="number">Tokens</th><th scope="col" class="number">Cached</th></tr></thead>
       <tbody>${groups.map((group, index) => html`<tr key=${group.value}>
@@ -70,10 +72,11 @@ function Change({ now, was }) {
 function Totals({ total, was, groups, by }) {
   const unsure = ["unpriced", "partial", "estimated"].filter((state) => total.states[state]);
   return html`<dl class="cards">
-    <div class="card"><dt>Spent</dt><dd title=${money(total.cost)}>${total.cost === null ? "unknown" : money(total.cost)}<small>${was ? html`before: ${money(was.cost) || "nothing"}` : "exact, each call once"}</small></dd></div>
+    <div class="card"><dt>Spent</dt><dd title=${money(total.cost)}>${total.cost === null ? "unknown" : money(total.cost)}<small>${was ? html`before: ${money(was.cost) || "nothing"}` : total.states.unpriced ? `known of ${count(total.calls - total.states.unpriced)} of ${count(total.calls)} calls` : "each call once, to the last digit"}</small></dd></div>
     <div class="card"><dt>Calls</dt><dd>${count(total.calls)}<small>${total.unbilled ? `${count(total.unbilled)} more are kept and not billed` : plural(groups, by)}</small></dd></div>
     <div class="card"><dt>Tokens</dt><dd title=${`${count(total.input_tokens)} in, ${count(total.output_tokens)} out`}>${short(total.input_tokens)} → ${short(total.output_tokens)}<small>${total.cache_read_tokens ? `${percent(total.cache_read_tokens, total.input_tokens)} of the input from a cache` : "in → out"}</small></dd></div>
-    <div class="card"><dt>Not exact</dt><dd class=${unsure.length ? "warn" : "good"} id="doubts">${unsure.length ? unsure.map((state) => html`<span key=${state} title=${DOUBTS[state]}>${count(total.states[state])} ${state} </span>`) : "nothing"}<small>${unsure.length ? DOUBTS[unsure[0]] : "every call has its price"}</small></dd></div>
+    <div class="card"><dt>Not exact</dt><dd class=${unsure.length ? "warn" : "good"} id="doubts">${unsure.length ? count(unsure.reduce((sum, state) => sum + total.states[state], 0)) : "none"}
+      <small>${unsure.length ? unsure.map((state, index) => html`<span key=${state} title=${DOUBTS[state]}>${index ? ", " : ""}${count(total.states[state])} ${state}</span>`) : "every call has its price"}</small></dd></div>
     <${Budget} spent=${Number(total.cost ?? 0)} /></dl>`;
 }
 

@@ -44,6 +44,7 @@ export function ago(ns, now = Date.now()) {
 }
 
 export function duration(ns) {
+  if (ns === 0) return "0";
   if (ns < 1e6) return `${Math.round(ns / 1e3)} µs`;
   if (ns < 1e9) return `${Number((ns / 1e6).toPrecision(3))} ms`;
   if (ns < 120e9) return `${Number((ns / 1e9).toPrecision(3))} s`;
@@ -62,6 +63,7 @@ export function roughly(amount) {
   if (amount === null || amount === undefined) return "";
   const number = Number(amount);
   if (number === 0) return "$0";
+  if (number < 0.0001) return "<$0.0001";
   if (number >= 1000) return `$${Math.round(number).toLocaleString("en")}`;
   if (number >= 1) return `$${number.toFixed(2)}`;
   return `$${Number(number.toPrecision(3)).toFixed(Math.min(10, Math.max(2, 2 - Math.floor(Math.log10(number)))))}`;

@@ -38,7 +38,6 @@ export function Help({ pages, close }) {
   const key = ([keys, what]) => html`<dt>${keys.split(" ").map((one) => html`<kbd>${one}</kbd> `)}</dt><dd>${what}</dd>`;
   const pressed = (event) => {
     if (event.key === "Escape") { event.stopPropagation(); close(); }
-    if (event.key === "Tab") event.preventDefault();
   };
   return html`<div class="scrim" onClick=${(event) => event.target === event.currentTarget && close()}>
     <div class="sheet" role="dialog" aria-modal="true" aria-labelledby="help-title" tabindex="-1" ref=${sheet} onKeyDown=${pressed}>
@@ -46,5 +45,6 @@ export function Help({ pages, close }) {
       <dl>${pages.map((page, index) => key([String(index + 1), page.name]))}${LISTS.map(key)}</dl>
       <h3 class="apart">In a trace</h3>
       <dl>${TRACE.map(key)}</dl>
+      <p class="apart"><a href="/api">The API</a>: all of this as JSON</p>
     </div></div>`;
 }

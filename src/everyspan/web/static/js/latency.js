@@ -15,7 +15,7 @@ export function Latency({ query }) {
   const what = query.what ?? "duration";
   const percentile = query.p ?? "p95_ns";
   const period = periodOf(query);
-  const each = lengthOf(query) && lengthOf(query) <= 604_800 ? "hour" : "day";
+  const each = lengthOf(query) && lengthOf(query) > 604_800 ? "day" : "hour";
   const { answer, failure } = useAnswer("/api/v1/latency", { by, ...period });
   const over = useAnswer("/api/v1/latency", { by, ...period, each });
   const groups = answer?.groups ?? [];

@@ -59,8 +59,6 @@ export function Trace({ id, query }) {
   const full = useSpan(encodeURIComponent(id), chosen, project, row ? `${row.took} ${row.end}` : "");
 
   useEffect(() => { if (tree) document.title = `${tree.summary.name || "Trace"} · everyspan`; }, [tree?.summary.name]);
-  // Keys walk the tree from the start, without a click.
-  useEffect(() => { if (tree) document.getElementById("waterfall")?.focus({ preventScroll: true }); }, [Boolean(tree)]);
   // A span that was sent by address may lie under a fold.
   useEffect(() => {
     if (!row) return;
@@ -116,7 +114,9 @@ function Head({ tree, id, folded, foldAll }) {
   const lost = rows.filter((row) => row.missing).length;
   const cut = rows.filter((row) => row.end === "interrupted").length;
   return html`<div class="trace-head">
-    <h1><${Link} to="/" class="back" aria-label="all traces">←<//> ${summary.name || "(no name)"}</h1>
+    <div class="title"><h1><${Link} to="/" class="back" aria-label="all traces">←<//> ${summary.name || "(no name)"}</h1>
+      <span class="end"><span class="id mono">${id}</span><${Copy} text=${id} what="the trace id" />
+      ${foldAll && html`<button type="button" class="plain" onClick=${() => foldAll(!folded)}>${folded ? "unfold all" : "fold all"}</button>`}</span></div>
     <p class="facts"><${Time} ns=${summary.started_ns} /> · <b>${duration(tree.length)}</b> · ${plural(summary.spans, "span")} · ${plural(summary.calls, "call")} ·
       ${" "}<${Tokens} read=${summary.input_tokens} written=${summary.output_tokens} /> · <b id="trace-cost"><${Money} amount=${summary.cost} states=${summary.states} calls=${summary.calls} exact /></b>
       ${summary.errors ? html` <span class="tag bad">${plural(summary.errors, "error")}</span>` : ""}
@@ -125,7 +125,5 @@ function Head({ tree, id, folded, foldAll }) {
       ${summary.user && html` <span class="tag-group">user <${Link} to="/" query=${{ user: summary.user }}>${summary.user}<//></span>`}
       ${summary.session && html` <span class="tag-group">session <${Link} to="/" query=${{ session: summary.session }}>${summary.session}<//></span>`}
       ${summary.environment && summary.environment !== "default" ? html` <span class="tag">${summary.environment}</span>` : ""}
-      ${summary.tags.map((tag) => html` <${Link} key=${tag} to="/" query=${{ tag }} class="tag">${tag}<//>`)}
-      ${" "}<span class="id mono">${id}</span><${Copy} text=${id} what="the trace id" />
-      ${foldAll && html`<button type="button" class="plain" onClick=${() => foldAll(!folded)}>${folded ? "unfold all" : "fold all"}</button>`}</p></div>`;
+      ${summary.tags.map((tag) => html` <${Link} key=${tag} to="/" query=${{ tag }} class="tag">${tag}<//>`)}</p></div>`;
 }

@@ -1,0 +1,85 @@
+"""A place of the API: what it answers, what it may be asked, how errors look. Routes and documentation come from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from everyspan.errors import EveryspanError, NotFoundError, SettingsError
+from everyspan.web.as_json import as_json
+from everyspan.web.guard import NO_STORE, PROJECT
+from everyspan.web.parameters import Parameter, read_query
+
+Said = dict[str, Any]
+"""A request's query, checked and held to the key's project."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request, ready to be answered."""
+
+    said: Said
+    path: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One GET.
+
+    Attributes:
+        answer: runs in a worker thread, because the store blocks; a `Response` is sent as it is.
+        gives: the type of what is answered, for the documentation; None when it is no JSON.
+    """
+
+    path: str
+    about: str
+    answer: Callable[[Asked], object]
+    parameters: tuple[Parameter, ...] = ()
+    gives: Any = None
+    media_type: str = "application/json"
+
+    def route(self) -> Route:
+        """The route, for a Starlette application behind `web.guard`."""
+
+        def endpoint(request: Request) -> Response:
+            try:
+                said = _within_project(read_query(request.query_params, self.parameters), request)
+                found = self.answer(Asked(said=said, path=request.path_params))
+                return found if isinstance(found, Response) else json_response(as_json(found))
+            except NotFoundError as missing:
+                return error_response(str(missing), status=404)
+            except SettingsError as wrong:
+                return error_response(str(wrong), status=400)
+            except EveryspanError as failure:
+                return error_response(str(failure), status=503)
+
+        return Route(self.path, endpoint, methods=["GET"])
+
+
+def json_response(content: object, *, status: int = 200) -> Response:
+    """`content` as JSON that no cache keeps."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    # A lone surrogate can not have come in through protobuf; should one, it must not turn an answer into a 500.
+    body = text.encode("utf-8", "backslashreplace")
+    return Response(
+        body, status_code=status, media_type="application/json", headers={"cache-control": NO_STORE}
+    )
+
+
+def error_response(why: str, *, status: int) -> Response:
+    """The one shape of an error; see `collector.answers.refusal`."""
+    return json_response({"message": why, "error": why}, status=status)
+
+
+def _within_project(said: Said, request: Request) -> Said:
+    """`said` held to the key's project. Only without keys may a request name one: there is nothing to protect."""
+    own = request.scope.get(PROJECT, "")
+    if own and said.get("project", own) != own:
+        raise NotFoundError(f"this key opens project {own!r}, not {said['project']!r}")
+    return {**said, "project": own} if own else said
