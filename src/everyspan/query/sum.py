@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from everyspan.cost.price import price
+from everyspan.cost.price import Purchase, price
 from everyspan.model.money import CostLine, CostState
 from everyspan.record import names
 from everyspan.store.rows import SpanRow
@@ -33,16 +33,16 @@ def sum_of(row: SpanRow) -> tuple[SumLine, ...]:
     """
     if row.cost is None or row.cost_state in (None, CostState.STATED, CostState.UNPRICED):
         return ()
-    lines = (
-        _recorded(row)
-        or price(
-            row.usage,
+    priced = price(
+        Purchase(
+            usage=row.usage,
             model=row.model,
             provider=row.provider,
             at_ns=row.start_ns,
             estimated=row.cost_state is CostState.ESTIMATED,
-        ).lines
+        )
     )
+    lines = _recorded(row) or priced.lines
     if sum((line.amount for line in lines), Decimal(0)) != row.cost:
         return ()
     return tuple(
