@@ -180,6 +180,12 @@ def prices_file(env: Mapping[str, str] | None = None) -> Path | None:
     return Path(named).expanduser() if named else None
 
 
+def price_table(env: Mapping[str, str] | None = None) -> Path | None:
+    """A price table newer than the one that ships with us: EVERYSPAN_PRICE_TABLE; None for ours."""
+    named = (os.environ if env is None else env).get("EVERYSPAN_PRICE_TABLE")
+    return Path(named).expanduser() if named else None
+
+
 def server_keys(env: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """The key pairs that `everyspan serve` accepts: EVERYSPAN_KEYS, `public:secret` with commas between pairs."""
     env = os.environ if env is None else env

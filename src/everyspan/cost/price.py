@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from operator import attrgetter
@@ -13,7 +14,7 @@ from everyspan.cost.table import Table
 from everyspan.errors import PricesError
 from everyspan.model.money import Cost, CostLine, CostState
 from everyspan.model.usage import Usage
-from everyspan.settings import prices_file
+from everyspan.settings import price_table, prices_file
 
 NO_USAGE = "no usage was reported"
 NO_TOKENS = "the reported usage counts nothing"
@@ -111,17 +112,24 @@ def price(purchase: Purchase, table: Table | None = None) -> Cost:
 
 @cache
 def shipped_table() -> Table:
-    """The table that ships with us under the user's contract prices, loaded when the first call is priced.
+    """The table that ships with us, or a newer one, under the user's contract prices; loaded for the first call.
 
-    A contract that cannot be read makes every cost partial, with the reason: list prices are not what is paid.
+    A file that cannot be read makes every cost partial, with the reason: list prices are not what is paid.
     """
-    path = prices_file()
-    if path is None:
-        return Table.load()
-    try:
-        return Table.load(contract=read_contract(path))
-    except PricesError as unusable:
-        return Table.load(contract=Contract(problems=(f"EVERYSPAN_PRICES: {unusable}",)))
+    problems: list[str] = []
+    contract, path = Contract(), prices_file()
+    if path is not None:
+        try:
+            contract = read_contract(path)
+        except PricesError as unusable:
+            problems.append(f"EVERYSPAN_PRICES: {unusable}")
+    newer = price_table()
+    if newer is not None:
+        try:
+            return Table.load(newer, replace(contract, problems=tuple(problems)))
+        except (OSError, ValueError, KeyError, IndexError, TypeError) as unusable:
+            problems.append(f"EVERYSPAN_PRICE_TABLE: {newer} is no price table ({unusable})")
+    return Table.load(contract=replace(contract, problems=tuple(problems)))
 
 
 def _charge_totals(usage: Usage, rates: Rates, plain: tuple[Rate, Rate], *, estimated: bool) -> Cost | None:
