@@ -31,7 +31,6 @@ DYING = """
 import json, os, sys, threading, time
 import litellm, everyspan
 litellm.suppress_debug_info = True
-everyspan.init()
 url = sys.argv[1]
 read = {}
 
@@ -47,13 +46,19 @@ def stream(name, model, base):
 def plain():
     ask("anthropic/claude-haiku-4-5", url, "plain: [[hang]] Will anybody answer this?")
 
+# litellm imports for seconds in its first call to each provider. A stream's chunks would wait in the socket and come all
+# at once, and of what comes within a tenth of a second only the first chunk is on disk before the next one comes.
+for model, base in (("anthropic/claude-haiku-4-5", url), ("openai/gpt-4o-mini", url + "/v1")):
+    for chunk in ask(model, base, "warm: Hello?", stream=True):
+        pass
+everyspan.init()
 for target, args in (
     (stream, ("told", "anthropic/claude-haiku-4-5", url)),
     (stream, ("untold", "openai/gpt-4o-mini", url + "/v1")),
     (plain, ()),
 ):
     threading.Thread(target=target, args=args, daemon=True).start()
-while sum(len(text.split()) >= 15 for text in read.values()) < 2:
+while sum(len(text.split()) >= 30 for text in read.values()) < 2:
     time.sleep(0.01)
 everyspan.flush(5)
 print(json.dumps(read), flush=True)
