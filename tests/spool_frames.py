@@ -10,10 +10,10 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
 from everyspan.settings import Fsync
-from everyspan.spool import Backlog, Kept, Log
+from everyspan.spool import Backlog, Batch, Kept, Log, adopt
 from everyspan.wire.encode import Encoded, encode_span, encode_started
 from everyspan.wire.envelope import wrap
-from everyspan.wire.frame import Kind, walk
+from everyspan.wire.frame import Frame, Kind, scan, walk
 
 RESOURCE = Resource({"service.name": "tests"})
 ABOUT = {"destination": "otlp-test", "url": "http://127.0.0.1:1/v1/traces"}
@@ -76,6 +76,38 @@ def frames_of(body: bytes) -> list[Found]:
 def seqs(found: list[Found], *kinds: Kind) -> list[int]:
     """The numbers of the frames of these kinds; of all numbered ones when no kind is given."""
     return [frame.seq for frame in found if frame.seq and (not kinds or frame.kind in kinds)]
+
+
+def living(log: Log) -> Backlog:
+    """The backlog of a log that has been appended to."""
+    backlog = log.backlog()
+    assert backlog is not None
+    return backlog
+
+
+def peek(backlog: Backlog, *, limit_bytes: int = 1 << 20) -> Batch:
+    """The next batch, of which there must be one."""
+    batch = backlog.peek(limit_bytes=limit_bytes)
+    assert batch is not None
+    return batch
+
+
+def die(log: Log) -> None:
+    """What a SIGKILL leaves: no CLOSE frame, and a lock that nobody holds."""
+    writer = log._keeper.writer
+    assert writer is not None
+    writer.close()
+
+
+def the_dead(root: Path) -> Backlog:
+    """The backlog of the one dead writer."""
+    (backlog,) = adopt(root, living=None)
+    return backlog
+
+
+def frames_in(path: Path) -> list[Frame]:
+    """The whole frames of a segment."""
+    return scan(path.read_bytes(), nonce=int(path.stem[9:], 16)).frames
 
 
 def segments(root: Path) -> list[Path]:

@@ -46,7 +46,7 @@ def stream(name, model, base):
 def plain():
     ask("anthropic/claude-haiku-4-5", url, "plain: [[hang]] Will anybody answer this?")
 
-# litellm imports for seconds in its first call to each provider. A stream's chunks would wait in the socket and come all
+# litellm imports for seconds in its first call to each provider. The chunks would wait in the socket and come all
 # at once, and of what comes within a tenth of a second only the first chunk is on disk before the next one comes.
 for model, base in (("anthropic/claude-haiku-4-5", url), ("openai/gpt-4o-mini", url + "/v1")):
     for chunk in ask(model, base, "warm: Hello?", stream=True):

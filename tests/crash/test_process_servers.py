@@ -58,7 +58,9 @@ from celery.signals import worker_ready
 everyspan.init()
 app = celery.Celery("tasks", broker="filesystem://")
 folder = sys.argv.pop()
-app.conf.broker_transport_options = {"data_folder_in": folder, "data_folder_out": folder}
+app.conf.broker_transport_options = {
+    "data_folder_in": folder, "data_folder_out": folder, "control_folder": folder + "/control"
+}
 app.conf.worker_max_tasks_per_child = 1
 
 @app.task

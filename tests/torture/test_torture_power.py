@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from everyspan.settings import Fsync
-from everyspan.spool import Kept, Log, adopt
+from everyspan.spool import Kept, adopt
 from everyspan.wire.decode import identify
 from everyspan.wire.frame import Kind
-from tests.spool_frames import drain, open_log, segments
+from tests.spool_frames import die, drain, open_log, segments
 from tests.torture.calls import begin, end, span_id_of
 from tests.torture.platters import Platters
 
@@ -24,13 +24,6 @@ def platters() -> Iterator[Platters]:
     found.install()
     yield found
     found.remove()
-
-
-def die(log: Log) -> None:
-    """What the end of the machine leaves: no CLOSE frame, and a lock that nobody holds."""
-    living = log._keeper.writer
-    assert living is not None
-    living.close()
 
 
 @pytest.mark.parametrize("delivered", [False, True])

@@ -13,7 +13,7 @@ from everyspan.spool import Kept, Log, adopt
 from everyspan.spool.room import WhenFull
 from everyspan.spool.steady_write import SteadyWrite
 from everyspan.wire.frame import Kind
-from tests.spool_frames import ABOUT, Found, drain, end, open_log, segments, seqs, start
+from tests.spool_frames import ABOUT, Found, die, drain, end, open_log, segments, seqs, start
 
 CAP = 256 << 10
 TEXT = "x" * 4000
@@ -36,9 +36,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 
 def after_death(log: Log, root: Path) -> list[Found]:
     """What a successor delivers."""
-    writer = log._keeper.writer
-    assert writer is not None
-    writer.close()
+    die(log)
     return [frame for backlog in adopt(root, living=None) for frame in drain(backlog)]
 
 

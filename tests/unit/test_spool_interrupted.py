@@ -8,34 +8,22 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from everyspan.spool import Backlog, Batch, Log, adopt
+from everyspan.spool import Batch
 from everyspan.wire.decode import identify
 from everyspan.wire.frame import Kind
-from tests.spool_frames import drain, end, frames_of, open_log, segments, seqs, start
-
-
-def living(log: Log) -> Backlog:
-    backlog = log.backlog()
-    assert backlog is not None
-    return backlog
-
-
-def peek(backlog: Backlog, *, limit_bytes: int = 1 << 20) -> Batch:
-    batch = backlog.peek(limit_bytes=limit_bytes)
-    assert batch is not None
-    return batch
-
-
-def die(log: Log) -> None:
-    """What a SIGKILL leaves: no CLOSE frame, and a lock that nobody holds."""
-    writer = log._keeper.writer
-    assert writer is not None
-    writer.close()
-
-
-def the_dead(root: Path) -> Backlog:
-    (backlog,) = adopt(root, living=None)
-    return backlog
+from tests.spool_frames import (
+    die,
+    drain,
+    end,
+    frames_of,
+    living,
+    open_log,
+    peek,
+    segments,
+    seqs,
+    start,
+    the_dead,
+)
 
 
 def test_a_call_that_its_process_did_not_live_to_end_is_an_interrupted_span(tmp_path: Path) -> None:
