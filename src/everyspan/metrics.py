@@ -52,7 +52,8 @@ _KINDS = (
 def install(sender: Sender, registry: Registry, *, provider: MeterProvider | None = None) -> None:
     """Offer this process's numbers as metrics; call it once for each provider. Starts nothing and loads no SDK.
 
-    `everyspan.spans.{recorded,delivered,pending,set_aside,dropped}` by destination, `everyspan.faults` by place.
+    `everyspan.spans.{recorded,delivered,pending,set_aside,dropped}` by destination, `everyspan.spans.shed`, and
+    `everyspan.faults` by place.
     A forked child begins at 0 again.
 
     Args:
@@ -62,6 +63,12 @@ def install(sender: Sender, registry: Registry, *, provider: MeterProvider | Non
     for kind in _KINDS:
         make = meter.create_observable_counter if kind.only_grows else meter.create_observable_up_down_counter
         make(f"everyspan.spans.{kind.name}", [_spans(sender, kind)], unit="{span}", description=kind.says)
+    meter.create_observable_counter(
+        "everyspan.spans.shed",
+        [lambda _: [Observation(TALLY.shed)]],
+        unit="{span}",
+        description="Spans whose texts were left out because the spool was nearly full.",
+    )
     meter.create_observable_counter(
         "everyspan.faults",
         [lambda _: _faults(sender, registry)],

@@ -51,6 +51,39 @@ def test_a_call_that_was_open_when_the_power_went_is_found_interrupted(
         shutil.rmtree(root)
 
 
+@pytest.mark.parametrize("adopted", [False, True])
+def test_what_was_refused_is_still_set_aside_when_the_power_has_gone(
+    quick_disk: Path, platters: Platters, adopted: bool
+) -> None:
+    for seed in range(10):
+        root = quick_disk / str(seed)
+        log = open_log(root, fsync=Fsync.ALWAYS, segment_bytes=5000)
+        for number in range(6):
+            end(log, number, text="x" * 2000)
+        if adopted:
+            die(log)
+        (backlog,) = adopt(root, living=None, durable=True) if adopted else [log.backlog()]
+        assert backlog is not None
+        first = backlog.peek(limit_bytes=1)
+        assert first is not None
+        while first.spans == 0:
+            backlog.ack(first)
+            first = backlog.peek(limit_bytes=1)
+            assert first is not None
+        backlog.set_aside(first, reason="400")
+        drain(backlog)
+
+        platters.cut_power(root, random.Random(seed))
+
+        kept = [path.read_bytes() for path in root.glob("*/refused/*.frame")]
+        segments_left = b"".join(path.read_bytes() for path in segments(root))
+        assert kept == [first.body] or first.body in segments_left
+        (words,) = root.glob("*/refused/*.json")
+        assert b"400" in words.read_bytes()
+        del backlog
+        shutil.rmtree(root)
+
+
 def test_a_call_whose_end_was_delivered_out_of_memory_is_not_found_interrupted_as_well(
     quick_disk: Path,
 ) -> None:

@@ -107,7 +107,18 @@ def test_what_can_shrink_is_no_counter(sink: Sink, tmp_path: Path) -> None:
         "pending": False,
         "set_aside": True,
         "dropped": False,
+        "shed": True,
     }
+
+
+def test_spans_whose_texts_were_left_out_are_counted(sink: Sink, tmp_path: Path) -> None:
+    found = collect(
+        BEFORE + "TALLY.shed = 4\nprint(json.dumps(collected(reader)))",
+        tmp_path,
+        sink.url,
+    )
+
+    assert found["everyspan.spans.shed"]["points"] == [[{}, 4]]
 
 
 def test_what_waits_and_what_was_refused_are_told_apart(sink: Sink, tmp_path: Path) -> None:
@@ -148,17 +159,20 @@ def test_a_fault_of_ours_is_counted_by_place_and_kind(sink: Sink, tmp_path: Path
 
 def test_a_forked_child_counts_its_own_spans_only(sink: Sink, tmp_path: Path) -> None:
     program = BEFORE + (
+        "TALLY.shed = TALLY.disowned = 7\n"
         "if os.fork() == 0:\n"
         "    spans(2)\n"
         "    everyspan.flush(10)\n"
-        "    print(json.dumps(collected(reader)), flush=True)\n"
+        "    print(json.dumps({**collected(reader), 'calls': everyspan.stats()['calls']}), flush=True)\n"
         "    os._exit(0)\n"
         "os.wait()\n"
     )
 
     found = collect(program, tmp_path, sink.url)
+    calls = found.pop("calls")
 
     assert (counts(found, sink.url)["recorded"], counts(found, sink.url)["delivered"]) == (2, 2)
+    assert (calls["shed"], calls["disowned"]) == (0, 0)
 
 
 def test_without_a_meter_provider_no_metrics_sdk_is_loaded(sink: Sink, tmp_path: Path) -> None:

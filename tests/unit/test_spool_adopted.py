@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,71 @@ def test_an_adopter_that_dies_leaves_the_rest_to_the_next(tmp_path: Path) -> Non
         del backlog
 
     assert seqs(found) == list(range(1, 31))
+
+
+def test_a_cursor_that_can_not_be_read_offers_everything_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_log(tmp_path)
+    for number in range(4):
+        end(log, number)
+    living(log).ack(peek(living(log), limit_bytes=700))
+    die(log)
+
+    read = os.pread
+
+    def fail(fd: int, size_bytes: int, at: int) -> bytes:
+        if Path(os.readlink(f"/proc/self/fd/{fd}")).name == "acked":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(fd, size_bytes, at)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pread", fail)
+        backlog = the_dead(tmp_path)
+
+    assert seqs(drain(backlog)) == [1, 2, 3, 4]
+
+
+def test_a_directory_that_somebody_else_finishes_meanwhile_is_passed_over_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logs = [open_log(tmp_path) for _ in range(3)]
+    for log in logs:
+        end(log, 1)
+        die(log)
+    others = list(adopt(tmp_path, living=None))
+    for backlog in others[1:]:
+        backlog.release()  # type: ignore[attr-defined]
+
+    adopting = adopt(tmp_path, living=None)
+    second = next(adopting)
+    shutil.rmtree(tmp_path / others[2].writer)
+
+    assert second.writer == others[1].writer
+    assert list(adopting) == []
+    assert caplog.records == []
+
+
+def test_a_lock_that_somebody_makes_in_a_directory_that_is_being_removed_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = open_log(tmp_path)
+    end(log, 1)
+    die(log)
+    backlog = the_dead(tmp_path)
+    drain(backlog)
+    remove = os.rmdir
+
+    def looked_at(directory: Path) -> None:
+        (directory / "lock").touch(0o600)
+        remove(directory)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rmdir", looked_at)
+        assert backlog.finish()
+
+    assert list(adopt(tmp_path, living=None)) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_torn_tail_is_skipped_and_counted(tmp_path: Path) -> None:

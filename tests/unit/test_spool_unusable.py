@@ -6,17 +6,18 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from everyspan.spool import Batch, Kept, adopt, ring
+from everyspan.spool import Batch, Kept, adopt, ring, waiting
 from everyspan.spool.lease import DEAD_AFTER_S
 from everyspan.wire.decode import unwrap
 from everyspan.wire.frame import Kind
-from tests.spool_frames import Found, drain, end, frames_of, open_log, seqs, start
+from tests.spool_frames import Found, die, drain, end, frames_of, open_log, seqs, start
 
 TEXT = "x" * 4000
 
@@ -195,6 +196,22 @@ def as_if_dead(root: Path, *, pid: int, seconds_ago: int = DEAD_AFTER_S + 60) ->
     then = time.time() - seconds_ago
     for path in directory.iterdir():
         os.utime(path, (then, then))
+
+
+def test_without_flock_a_survey_goes_by_age_as_the_adopter_does(tmp_path: Path, no_flock: None) -> None:
+    root = tmp_path / "otlp-test"
+    log = open_log(root)
+    end(log, 1)
+
+    (young,) = waiting(tmp_path)
+    as_if_dead(root, pid=os.getpid())
+    (old_and_here,) = waiting(tmp_path)
+    die(log)
+    shutil.rmtree(root)
+    as_if_dead(root, pid=left_by_a_dead_process(root))
+    (old_and_gone,) = waiting(tmp_path)
+
+    assert (young.alive, old_and_here.alive, old_and_gone.alive) == (True, True, False)
 
 
 def left_by_a_dead_process(root: Path) -> int:

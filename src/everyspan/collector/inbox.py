@@ -41,7 +41,7 @@ class Inbox:
         """Open the inbox in directory `root`; `arrived` is called, in our thread, after each sync."""
         self._dir = root
         self._arrived = arrived
-        adopted = list(adopt(root / _REQUESTS, living=None))
+        adopted = list(adopt(root / _REQUESTS, living=None, durable=True))
         self.refused_before = sum(each.refused for each in waiting(root))
         """Bodies that are in quarantine since before this start."""
         self._log = Log(

@@ -112,6 +112,12 @@ def _numbers(stats: Mapping[str, Any]) -> Iterator[Finding]:
             f"{calls['unsampled']:,} calls were declined by a sampler and are lost",
             "give the program's TracerProvider no sampler",
         )
+    if calls["shed"]:
+        yield warning(
+            "calls.shed",
+            f"{many(calls['shed'], 'span')} have no texts, because the spool was nearly full; money stayed",
+            "let the spool be delivered, or raise EVERYSPAN_SPOOL_BYTES",
+        )
     for fault, count in stats["faults"].items():
         yield problem(
             "calls.fault",

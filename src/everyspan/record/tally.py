@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 
 _log = logging.getLogger("everyspan")
@@ -12,6 +13,10 @@ class Tally:
     """Counts of calls opened and ended, and of our own failures. Safe from any thread: counts may lag, never break."""
 
     def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget everything: a forked child counts what it does itself, as its logs do."""
         self.opened = 0
         """LLM calls whose span was opened."""
         self.ended: Counter[str] = Counter()
@@ -40,3 +45,5 @@ class Tally:
 
 TALLY = Tally()
 """The tally of this process."""
+
+os.register_at_fork(after_in_child=TALLY.begin_anew)

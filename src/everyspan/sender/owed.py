@@ -140,9 +140,10 @@ class Owed:
         if own and not self._closed:
             self._closed, self._own_writer = True, writer
         living = None if self._closed else writer
+        durable = self._log is None or self._log.durable
         before = len(self._adopted)
         for root in self._roots:
-            for backlog in adopt(root, living=living):
+            for backlog in adopt(root, living=living, durable=durable):
                 if backlog.writer in self._left_behind or (own and backlog.writer != writer):
                     continue
                 self._adopted.append(backlog)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -31,7 +32,7 @@ _ABANDONED_AFTER_S = 3600
 _LONGER_BY_BYTES = 512
 
 
-def adopt(root: Path, *, living: WriterId | None) -> Iterator[Backlog]:
+def adopt(root: Path, *, living: WriterId | None, durable: bool = False) -> Iterator[Backlog]:
     """The backlog of every dead writer under `root`, each now locked by us until it is finished or let go.
 
     A directory whose lock somebody holds is passed over, also when that somebody is this process: calling it
@@ -39,6 +40,7 @@ def adopt(root: Path, *, living: WriterId | None) -> Iterator[Backlog]:
 
     Args:
         living: this process's own writer, which need not be tried.
+        durable: what is set aside is on stable storage before its segment can go.
     """
     for name in sorted(_names(root)):
         directory = root / name
@@ -47,7 +49,7 @@ def adopt(root: Path, *, living: WriterId | None) -> Iterator[Backlog]:
         elif _WRITER.fullmatch(name) and name != living:
             lease = _lease(directory)
             if lease is not None:
-                yield AdoptedBacklog(lease)
+                yield AdoptedBacklog(lease, durable=durable)
 
 
 class AdoptedBacklog:
@@ -56,10 +58,11 @@ class AdoptedBacklog:
     The same bytes come out each time, so that a crash in here delivers copies, which their stamps expose.
     """
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, *, durable: bool = False) -> None:
         self.writer = WriterId(lease.directory.name)
         self._directory = lease.directory
         self._lease = lease
+        self._durable = durable
         self._found: Inventory | None = None
         self._next = 0
         self._saved = load_cursor(lease.directory)
@@ -117,7 +120,7 @@ class AdoptedBacklog:
 
     def set_aside(self, batch: Batch, *, reason: str) -> None:
         """See `Backlog`."""
-        keep_refused(self._directory, self.writer, batch, reason=reason)
+        keep_refused(self._directory, self.writer, batch, reason=reason, durable=self._durable)
         self.ack(batch)
 
     def pending(self) -> int:
@@ -142,7 +145,12 @@ class AdoptedBacklog:
             # Under the lock: whoever opened the lock file meanwhile finds that it is not there any more.
             (self._directory / LOCK).unlink(missing_ok=True)
             (self._directory / CLAIM).unlink(missing_ok=True)
-            os.rmdir(self._directory)
+            try:
+                os.rmdir(self._directory)
+            except OSError as error:
+                # Somebody looked just now and made a lock file of their own. They find nothing else, and remove it.
+                if error.errno != errno.ENOTEMPTY:
+                    raise
         self.release()
         return emptied
 
@@ -231,6 +239,8 @@ def _lease(directory: Path) -> Lease | None:
         else:
             _LOGGER.warning("%s was written by another version of everyspan and is left alone", directory)
         lease.release()
+    except FileNotFoundError:
+        return None  # whoever had it was done, and removed it while we looked
     except OSError as error:
         _LOGGER.warning("%s can not be adopted: %s", directory, error)
     return None

@@ -20,12 +20,12 @@ def load_cursor(directory: Path) -> Position:
     """
     try:
         fd = os.open(directory / ACKED, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            held = os.pread(fd, _TWO_NUMBERS.size, 0)
+        finally:
+            os.close(fd)
     except OSError:
         return Position(0, 0)
-    try:
-        held = os.pread(fd, _TWO_NUMBERS.size, 0)
-    finally:
-        os.close(fd)
     return Position(*_TWO_NUMBERS.unpack(held)) if len(held) == _TWO_NUMBERS.size else Position(0, 0)
 
 

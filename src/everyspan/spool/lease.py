@@ -188,6 +188,23 @@ def take_lease(directory: Path) -> Lease | None:
     return lease
 
 
+def alive_by_age(directory: Path) -> bool | None:
+    """Whether the writer of `directory` counts as alive where there is no flock; None where there is. Takes no lock.
+
+    Raises:
+        OSError: the directory can not be read.
+    """
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # The directory's own lock, which means nothing to anybody: only whether there are locks.
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return not _is_dead(directory) if error.errno in _NO_FLOCK_HERE else None
+    finally:
+        os.close(fd)
+    return None
+
+
 def _open_lock(directory: Path, how: int) -> int:
     return os.open(directory / LOCK, os.O_RDWR | how | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 

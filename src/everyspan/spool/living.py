@@ -23,7 +23,13 @@ class LivingBacklog:
     """
 
     def __init__(
-        self, writer: Writer, keeper: Keeper, lock: threading.RLock, *, settle: Callable[[], None]
+        self,
+        writer: Writer,
+        keeper: Keeper,
+        lock: threading.RLock,
+        *,
+        settle: Callable[[], None],
+        durable: Callable[[], bool],
     ) -> None:
         self.writer = writer.id
         self.reader = 0
@@ -32,6 +38,7 @@ class LivingBacklog:
         self._keeper = keeper
         self._lock = lock
         self._settle = settle
+        self._durable = durable
         self._cursor = Position(0, 0)
         self._open = OpenCalls()
         self._held: Extent | None = None
@@ -76,7 +83,7 @@ class LivingBacklog:
     def set_aside(self, batch: Batch, *, reason: str) -> None:
         """See `Backlog`. A frame that only memory holds, and that no disk takes now, is counted as dropped."""
         try:
-            keep_refused(self._writer.directory, self.writer, batch, reason=reason)
+            keep_refused(self._writer.directory, self.writer, batch, reason=reason, durable=self._durable())
         except SpoolError:
             if not batch.from_memory or batch.frames != 1:
                 raise

@@ -132,6 +132,11 @@ class Log:
             raise SpoolError("an fdatasync failed; what was appended may not survive a power cut")
 
     @property
+    def durable(self) -> bool:
+        """Whether somebody counts on stable storage: the level says so, or `sync` was called."""
+        return self._fsync is not Fsync.NONE or self._durable_to > 0
+
+    @property
     def crowded(self) -> bool:
         """Whether four fifths of `cap_bytes` are in use: time to leave bodies out, so that money still fits."""
         return self._keeper.crowded
@@ -165,7 +170,9 @@ class Log:
             if writer is None or writer.closed:
                 return None
             if self._backlog is None or self._backlog.writer != writer.id:
-                self._backlog = LivingBacklog(writer, self._keeper, self._lock, settle=self._settle)
+                self._backlog = LivingBacklog(
+                    writer, self._keeper, self._lock, settle=self._settle, durable=lambda: self.durable
+                )
             return self._backlog
 
     def close(self) -> None:

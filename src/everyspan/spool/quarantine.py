@@ -10,14 +10,20 @@ from everyspan.clock import now_ns
 from everyspan.errors import SpoolError
 from everyspan.model.ids import WriterId
 from everyspan.spool.backlog import Batch
+from everyspan.spool.durable import reach_disk
 from everyspan.wire.frame import walk
 
 REFUSED = "refused"
 QUARANTINE = "quarantine"
 
 
-def keep_refused(directory: Path, writer: WriterId, batch: Batch, *, reason: str) -> None:
+def keep_refused(
+    directory: Path, writer: WriterId, batch: Batch, *, reason: str, durable: bool = False
+) -> None:
     """Keep the one frame of `batch` and, beside it, why the destination would not take it.
+
+    Args:
+        durable: return after both are on stable storage. The frame was there before, and its segment goes.
 
     Raises:
         SpoolError: there is more than one frame, or it could not be written; it is to be offered again.
@@ -36,6 +42,9 @@ def keep_refused(directory: Path, writer: WriterId, batch: Batch, *, reason: str
     try:
         _keep(directory / REFUSED, f"{name}.json", json.dumps(about, indent=2).encode())
         _keep(directory / REFUSED, f"{name}.frame", batch.body)
+        if durable:
+            aside = directory / REFUSED
+            reach_disk([aside / f"{name}.json", aside / f"{name}.frame"], [aside, directory])
     except OSError as error:
         raise SpoolError(f"a refused frame could not be set aside in {directory}: {error}") from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from everyspan.errors import WireError
 from everyspan.model.ids import WriterId
 from everyspan.spool.cursor import load_cursor
-from everyspan.spool.lease import LOCK, UNDER_CONSTRUCTION
+from everyspan.spool.lease import LOCK, UNDER_CONSTRUCTION, alive_by_age
 from everyspan.spool.notes import header_of, read_note
 from everyspan.spool.quarantine import damaged_in, refused_in
 from everyspan.spool.segment import Extent, read_bytes, segments_in
@@ -28,7 +28,9 @@ class Waiting:
     """The destination's id: the directory's name."""
     writer: WriterId
     alive: bool
-    """Whether somebody holds its lock: its own process, or one that adopted it. True where that can not be told."""
+    """Whether somebody holds its lock: its own process, or one that adopted it. True where that can not be told.
+    Where there is no flock: whether anything was written there within ten minutes, or its process is there.
+    """
     url: str
     """Where its frames go, as its HEADER says; empty when that can not be read."""
     spans: int
@@ -72,7 +74,7 @@ def _look(directory: Path, locks: set[int] | None) -> Waiting:
     return Waiting(
         destination=directory.parent.name,
         writer=WriterId(directory.name),
-        alive=locks is None or _lock_of(directory) in locks,
+        alive=_is_alive(directory, locks),
         url=_url(extents),
         spans=found.spans,
         oldest_ns=found.oldest_ns,
@@ -82,6 +84,15 @@ def _look(directory: Path, locks: set[int] | None) -> Waiting:
         refused=refused_in(directory),
         damaged=damaged_in(directory),
     )
+
+
+def _is_alive(directory: Path, locks: set[int] | None) -> bool:
+    if locks is None or _lock_of(directory) in locks:
+        return True
+    try:
+        return bool(alive_by_age(directory))
+    except FileNotFoundError:
+        return False  # gone while we looked
 
 
 class _Found:
