@@ -115,11 +115,7 @@ def _print_receipt(receipt: Receipt) -> None:
     if not receipt.recorded:
         click.echo("nothing to deliver")
     for part in receipt.parts if receipt.recorded else ():
-        click.echo(
-            f"{one_line(part.destination or UNKNOWN, width=100)}: "
-            f"{part.delivered:,} of {part.recorded:,} spans delivered, "
-            f"{part.pending:,} pending, {part.set_aside:,} set aside, {part.dropped:,} dropped"
-        )
+        click.echo(f"{one_line(part.destination or UNKNOWN, width=100)}: {part.counts}")
 
 
 def _print_elsewhere(elsewhere: Iterable[Waiting]) -> None:

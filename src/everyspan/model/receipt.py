@@ -35,6 +35,22 @@ class Receipt:
         """True when every recorded span was delivered."""
         return self.delivered == self.recorded
 
+    @property
+    def counts(self) -> str:
+        """The numbers in words: `2 of 3 spans delivered, 1 pending, 0 set aside, 0 dropped`."""
+        return (
+            f"{self.delivered:,} of {self.recorded:,} spans delivered, "
+            f"{self.pending:,} pending, {self.set_aside:,} set aside, {self.dropped:,} dropped"
+        )
+
+    def __str__(self) -> str:
+        """The counts for each destination, a line each, with what went wrong there last."""
+        if self.parts:
+            return "\n".join(map(str, self.parts))
+        where = f"{self.destination}: " if self.destination else ""
+        why = f" ({self.problem})" if self.problem else ""
+        return f"{where}{self.counts}{why}"
+
     @classmethod
     def sum(cls, parts: Iterable[Receipt]) -> Receipt:
         """The sum over destinations."""
