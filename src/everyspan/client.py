@@ -14,12 +14,9 @@ from typing import Any
 
 from everyspan import metrics
 from everyspan.clock import monotonic_s
-from everyspan.instrument import threads, tracer_provider
-from everyspan.instrument.anthropic import AnthropicHooks
+from everyspan.instrument import clients, threads, tracer_provider
 from everyspan.instrument.langfuse import LangfuseHooks
-from everyspan.instrument.litellm import LitellmHooks
 from everyspan.instrument.litellm_callbacks import LitellmCallbackHooks
-from everyspan.instrument.openai import OpenAIHooks
 from everyspan.instrument.process import ProcessHooks
 from everyspan.instrument.signals import Termination
 from everyspan.model.destination import Destination
@@ -72,9 +69,7 @@ class Runtime:
         threads.install()
         LangfuseHooks(self.providers, self.registry).install()
         LitellmCallbackHooks(self.providers, self.registry).install()
-        LitellmHooks(self.providers.tracer, self.registry).install()
-        AnthropicHooks(self.providers.tracer, self.registry).install()
-        OpenAIHooks(self.providers.tracer, self.registry, ask_for_usage=self.settings.ask_for_usage).install()
+        clients.install(self.providers.tracer, self.registry, self.settings)
         metrics.install(self.sender, self.registry)
         self.processes.install()
         timeout_s = min(self.settings.exit_timeout_s, _SIGTERM_TIMEOUT_S)

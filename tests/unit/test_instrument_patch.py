@@ -6,7 +6,7 @@ import asyncio
 import functools
 import inspect
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -110,8 +110,26 @@ def test_restoring_gives_the_function_its_own_code_back() -> None:
     assert double(3) == 6
 
 
+def test_a_generator_function_stays_one_and_is_wrapped_where_it_begins() -> None:
+    begun: list[str] = []
+
+    def count(upto: int) -> Iterator[int]:
+        yield from range(upto)
+
+    def wrapper(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        begun.append("now")
+        return (number * 10 for number in original(*args, **kwargs))
+
+    patch.exchange(count, wrapper)
+    numbers = count(3)
+
+    assert inspect.isgeneratorfunction(count)
+    assert begun == []
+    assert list(numbers) == [0, 10, 20]
+
+
 def test_what_cannot_be_exchanged_is_refused() -> None:
-    def generate() -> Iterator[int]:
+    async def generate() -> AsyncIterator[int]:
         yield 1
 
     with pytest.raises(TypeError, match="no Python function"):

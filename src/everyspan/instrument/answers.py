@@ -36,8 +36,8 @@ class Answered:
         self.finish_reasons: list[str] = []
         self.cache_hit = False
         self.server_address = ""
-        self.streamed = False
-        """It came in chunks: what the provider did not count of it is estimated."""
+        self.estimates = False
+        """What the provider did not count is estimated: a stream tells its usage late, some APIs tell none."""
         self.output_is_final = True
         """The usage, if there is any, counts all of the output and not only its beginning."""
         self.more: dict[str, AttributeValue] = {}
@@ -45,7 +45,7 @@ class Answered:
     def attributes(self, call: Call, end: End, registry: Registry) -> dict[str, AttributeValue]:
         """Everything as span attributes, usage and cost included."""
         found: dict[str, AttributeValue] = dict(self.more)
-        if self.streamed and not self.cache_hit and (self.usage is None or not self.output_is_final):
+        if self.estimates and not self.cache_hit and (self.usage is None or not self.output_is_final):
             self._estimate(call, found)
         if self.id:
             found[names.RESPONSE_ID] = self.id
@@ -214,7 +214,7 @@ class ChatAnswer:
         if self._whole is not None:
             read_whole(answered, self._whole)
         elif self._chunks or self._kept_chunks:
-            answered.streamed = True
+            answered.estimates = True
             read_chunks(answered, self._chunks, self._kept_chunks or ())
         _read_hidden(answered, self._whole if self._whole is not None else _last(self._chunks))
         return answered.attributes(call, end, self._registry)

@@ -14,7 +14,11 @@ from types import CodeType, FunctionType
 from typing import Any
 
 Wrapper = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
-"""Receives the original function and the call's arguments; a coroutine function for a coroutine function."""
+"""Receives the original function and the call's arguments.
+
+A coroutine function for a coroutine function; for a generator function, which stays one, it gives an iterable and is
+called when the first value is asked for.
+"""
 
 _WRAPPER = "everyspan: the wrapper"
 _ORIGINAL = "everyspan: the original"
@@ -35,11 +39,11 @@ def exchange(function: Any, wrapper: Wrapper) -> None:
     if id(function) in _exchanged or id(function) in _clones:
         return
     code = function.__code__
-    if code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR):
-        raise TypeError(f"{function.__qualname__} is a generator function")
+    if code.co_flags & inspect.CO_ASYNC_GENERATOR:
+        raise TypeError(f"{function.__qualname__} is an async generator function")
     original = _clone(function)  # before the signature is kept, so that `restore` knows whose it is
     _keep_signature(function)
-    template = _trampoline(len(code.co_freevars), is_async=bool(code.co_flags & inspect.CO_COROUTINE))
+    template = _trampoline(len(code.co_freevars), _kind(code))
     constants = tuple(
         wrapper if value == _WRAPPER else original if value == _ORIGINAL else value
         for value in template.co_consts
@@ -73,6 +77,7 @@ def restore(function: Any) -> None:
     entry = _exchanged.pop(id(function), None)
     if entry is not None:
         entry[0].__code__ = entry[1].__code__
+        _clones.discard(id(entry[1]))  # another function may be given that id
         if "__signature__" not in entry[1].__dict__:
             entry[0].__dict__.pop("__signature__", None)
 
@@ -103,8 +108,14 @@ def _keep_signature(function: FunctionType) -> None:
         function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
 
 
+def _kind(code: CodeType) -> str:
+    if code.co_flags & inspect.CO_COROUTINE:
+        return "await "
+    return "yield from " if code.co_flags & inspect.CO_GENERATOR else ""
+
+
 @functools.cache
-def _trampoline(free_variables: int, *, is_async: bool) -> CodeType:
+def _trampoline(free_variables: int, kind: str) -> CodeType:
     """Code that calls one constant with another, and has as many free variables as the code it replaces.
 
     Python requires that number to stay the same when a function's code is exchanged.
@@ -113,11 +124,11 @@ def _trampoline(free_variables: int, *, is_async: bool) -> CodeType:
     source = "\n".join(
         [
             f"def make({names}):",
-            f"  {'async ' if is_async else ''}def trampoline(*args, **kwargs):",
+            f"  {'async ' if kind == 'await ' else ''}def trampoline(*args, **kwargs):",
             f"    if 0: ({names},)" if names else "    pass",
             f"    wrapper = {_WRAPPER!r}",
             f"    original = {_ORIGINAL!r}",
-            f"    return {'await ' if is_async else ''}wrapper(original, args, kwargs)",
+            f"    return ({kind}wrapper(original, args, kwargs))",
             "  return trampoline",
         ]
     )

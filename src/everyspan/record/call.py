@@ -193,10 +193,9 @@ class Call:
         if error is not None:
             kind = type(error).__name__
             attributes[names.ERROR_TYPE] = kind
-            if self.answer is None and getattr(error, "status_code", None) in _NOT_CHARGED:
-                attributes[names.UNBILLED] = (
-                    f"the provider refused the call ({getattr(error, 'status_code', '')})"
-                )
+            status = getattr(error, "status_code", None) or getattr(error, "code", None)  # google-genai's
+            if self.answer is None and isinstance(status, int) and status in _NOT_CHARGED:
+                attributes[names.UNBILLED] = f"the provider refused the call ({status})"
             self.span.set_status(Status(StatusCode.ERROR, f"{kind}: {str(error)[:500]}"))
         elif how in UNFINISHED:
             attributes[names.ERROR_TYPE] = how.value

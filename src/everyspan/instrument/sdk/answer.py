@@ -108,7 +108,7 @@ class SdkAnswer:
         if self._whole is not None:
             self._reader.read_whole(answered, self._whole)
         elif self._chunks:
-            answered.streamed = True
+            answered.estimates = True
             self._reader.read_chunks(answered, self._chunks)
         if self.request_id:
             answered.more[names.REQUEST_ID] = self.request_id

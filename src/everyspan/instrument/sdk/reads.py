@@ -18,9 +18,9 @@ Hides = Callable[[Any], bool] | None
 class Reads(Iterator[Any]):
     """The iterator of a stream, reporting to `call`; nothing of everyspan is current while the user has the chunk."""
 
-    __slots__ = ("_call", "_hides", "_source")
+    __slots__ = ("__weakref__", "_call", "_hides", "_source")
 
-    def __init__(self, call: Call, source: Iterator[Any], hides: Hides) -> None:
+    def __init__(self, call: Call, source: Iterator[Any], hides: Hides = None) -> None:
         self._call = call
         self._source = source
         self._hides = hides
@@ -44,6 +44,13 @@ class Reads(Iterator[Any]):
         finally:
             call.inside = False
 
+    def close(self) -> None:
+        """What `yield from` calls when its own generator is closed or dropped."""
+        close = getattr(self._source, "close", None)
+        if close is not None:
+            close()
+        self._call.end(End.CLOSED)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
 
@@ -51,9 +58,9 @@ class Reads(Iterator[Any]):
 class AsyncReads(AsyncIterator[Any]):
     """The same for a stream that is read with `async for`."""
 
-    __slots__ = ("_call", "_hides", "_source")
+    __slots__ = ("__weakref__", "_call", "_hides", "_source")
 
-    def __init__(self, call: Call, source: AsyncIterator[Any], hides: Hides) -> None:
+    def __init__(self, call: Call, source: AsyncIterator[Any], hides: Hides = None) -> None:
         self._call = call
         self._source = source
         self._hides = hides

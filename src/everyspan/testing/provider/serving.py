@@ -83,7 +83,9 @@ class Serving:
     async def _stream(self, question: Question, answer: Answer, script: Script) -> None:
         self._ledger.begin(self._entry(question, answer.tokens_after(0), response_id=answer.response_id))
         self._exchange.begin_stream(self._headers("text/event-stream; charset=utf-8"))
-        self._exchange.send_chunk(self._api.opening(answer))
+        opening = self._api.opening(answer)
+        if opening:  # an empty chunk would end the answer
+            self._exchange.send_chunk(opening)
         outcome, sent = await self._pieces(answer, script)
         # The books first: whoever sees the end of the answer may look into them at once.
         self._ledger.end(self._request_id, outcome=outcome, tokens=answer.tokens_after(sent))
