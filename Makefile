@@ -35,7 +35,7 @@ demo: .venv/.ready
 	@$(BIN)/everyspan demo $(ARGS)
 
 test: .venv/.ready
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 # What drives litellm, against the oldest version that is supported.
 test-oldest: .venv-oldest/.ready
