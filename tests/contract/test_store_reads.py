@@ -61,6 +61,23 @@ def test_a_span_comes_back_as_it_was_put_in(
     found = store.read_trace(trace_id(1), project="default")
     assert found is not None
     assert found[1] == [row]
+    assert store.read_span(row.trace_id, row.key, project=row.project) == row
+    assert store.read_span(row.trace_id, "w:nobody:1", project=row.project) is None
+    assert store.read_span(row.trace_id, row.key, project="other") is None
+
+
+def test_a_trace_without_bodies_is_the_same_trace_with_empty_texts(store: Store) -> None:
+    said = call(
+        1, tags=("a",), input="hello", output="you", attributes='{"a":1}', cost_note="{}", status_message="no"
+    )
+    store.insert([said, span(2, trace_id=said.trace_id)])
+
+    found = store.read_trace(said.trace_id, project="default", bodies=False)
+
+    bare = replace(said, input="", output="", attributes="{}", cost_note="", status_message="")
+    assert found is not None
+    assert [row for row in found[1] if row.key == said.key] == [bare]
+    assert found[0].spans == 2
 
 
 def test_text_that_is_not_unicode_is_repaired_and_blocks_nothing(store: Store) -> None:

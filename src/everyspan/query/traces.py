@@ -20,6 +20,7 @@ __all__ = [
     "TraceSummary",
     "TraceTotals",
     "list_traces",
+    "span",
     "totals",
     "trace",
 ]
@@ -84,8 +85,12 @@ def totals(store: Store, wanted: TraceFilter) -> TraceTotals:
     return store.trace_totals(wanted)
 
 
-def trace(store: Store, trace_id: str, *, project: str | None = None) -> Trace:
+def trace(store: Store, trace_id: str, *, project: str | None = None, bodies: bool = True) -> Trace:
     """The trace with this id. Without a project it is looked for in all of them.
+
+    Args:
+        bodies: whether texts, attributes, cost notes and status messages are read; a large trace is there sooner
+            without them.
 
     Raises:
         NotFoundError: there is no such trace.
@@ -94,7 +99,7 @@ def trace(store: Store, trace_id: str, *, project: str | None = None) -> Trace:
     """
     if project is None:
         project = _only_project(store, trace_id)
-    found = store.read_trace(trace_id, project=project)
+    found = store.read_trace(trace_id, project=project, bodies=bodies)
     if found is None:
         raise NotFoundError(f"project {project!r} has no trace {trace_id}")
     summary, rows = found
@@ -104,6 +109,22 @@ def trace(store: Store, trace_id: str, *, project: str | None = None) -> Trace:
         output=_latest((row.trace_output or (row.output if row.parent_id is None else "")) for row in rows),
         spans=tuple(in_tree_order(rows)),
     )
+
+
+def span(store: Store, trace_id: str, key: str, *, project: str | None = None) -> SpanRow:
+    """One span of a trace, with everything; projects as for `trace`.
+
+    Raises:
+        NotFoundError: there is no such trace, or it has no such span.
+        SettingsError: several projects have the trace; the message names them.
+        StoreError: the store cannot be read.
+    """
+    found = store.read_span(
+        trace_id, key, project=_only_project(store, trace_id) if project is None else project
+    )
+    if found is None:
+        raise NotFoundError(f"trace {trace_id} has no span {key}")
+    return found
 
 
 def in_tree_order(rows: Sequence[SpanRow]) -> Iterator[TraceSpan]:

@@ -110,10 +110,18 @@ class SqliteStore:
         with self._reading() as connection:
             return sqlite_facets.trace_groups(connection.sql, by, wanted)
 
-    def read_trace(self, trace_id: str, *, project: str) -> tuple[TraceSummary, list[SpanRow]] | None:
+    def read_trace(
+        self, trace_id: str, *, project: str, bodies: bool = True
+    ) -> tuple[TraceSummary, list[SpanRow]] | None:
         """See `Store.read_trace`."""
         with self._reading() as connection:
-            return sqlite_read.read_trace(connection.sql, connection.squeezer, trace_id, project)
+            squeezer = connection.squeezer if bodies else None
+            return sqlite_read.read_trace(connection.sql, squeezer, trace_id, project)
+
+    def read_span(self, trace_id: str, key: str, *, project: str) -> SpanRow | None:
+        """See `Store.read_span`."""
+        with self._reading() as connection:
+            return sqlite_read.read_span(connection.sql, connection.squeezer, trace_id, key, project)
 
     def projects_of(self, trace_id: str) -> list[str]:
         """See `Store.projects_of`."""

@@ -75,15 +75,18 @@ def special(row: SpanRow) -> tuple[Any, ...]:
     )
 
 
-def row_of(stored: sqlite3.Row, body: Sequence[str]) -> SpanRow:
-    """The row that was stored."""
+def row_of(stored: sqlite3.Row, body: Sequence[str] | None = None) -> SpanRow:
+    """The row that was stored; without a body what is in one stays empty."""
     values: dict[str, Any] = {name: stored[name] for name in PLAIN}
-    values |= zip(BODY, body, strict=True)
+    if body is not None:
+        values |= zip(BODY, body, strict=True)
     tokens = {name: stored[name] for name in TOKENS}
+    tags, rest = stored["tags"], stored["usage_rest"]
+    # Most rows have neither, and a trace may have ten thousand of them.
     return SpanRow(
         **values,
-        tags=tuple(json.loads(stored["tags"])),
-        usage=Usage(**tokens, **json.loads(stored["usage_rest"])),
+        tags=() if tags == "[]" else tuple(json.loads(tags)),
+        usage=Usage(**tokens) if rest == "{}" else Usage(**tokens, **json.loads(rest)),
         cost_state=CostState(stored["cost_state"]) if stored["cost_state"] else None,
         cost=exact.from_text(stored["cost"]),
     )

@@ -23,19 +23,28 @@ from everyspan.store.sqlite_where import Where
 
 
 def read_trace(
-    connection: sqlite3.Connection, squeezer: Squeezer, trace_id: str, project: str
+    connection: sqlite3.Connection, squeezer: Squeezer | None, trace_id: str, project: str
 ) -> tuple[TraceSummary, list[SpanRow]] | None:
-    """See `Store.read_trace`."""
+    """See `Store.read_trace`; without a squeezer there are no bodies."""
     at = (project, trace_id)
     stored = connection.execute("SELECT * FROM traces WHERE project = ? AND trace_id = ?", at).fetchone()
     if stored is None:
         return None
-    rows = connection.execute(
-        "SELECT spans.*, body FROM spans JOIN bodies USING (id) WHERE project = ? AND trace_id = ?"
-        " ORDER BY start_ns, key",
-        at,
-    )
-    return draft_of(stored).summary(), [row_of(row, squeezer.unpack(row["body"])) for row in rows]
+    summary = draft_of(stored).summary()
+    whose = "WHERE project = ? AND trace_id = ? ORDER BY start_ns, key"
+    if squeezer is None:
+        return summary, [row_of(row) for row in connection.execute(f"SELECT * FROM spans {whose}", at)]
+    rows = connection.execute(f"SELECT spans.*, body FROM spans JOIN bodies USING (id) {whose}", at)
+    return summary, [row_of(row, squeezer.unpack(row["body"])) for row in rows]
+
+
+def read_span(
+    connection: sqlite3.Connection, squeezer: Squeezer, trace_id: str, key: str, project: str
+) -> SpanRow | None:
+    """See `Store.read_span`."""
+    sql = "SELECT spans.*, body FROM spans JOIN bodies USING (id) WHERE project = ? AND key = ? AND trace_id = ?"
+    row = connection.execute(sql, (project, key, trace_id)).fetchone()
+    return None if row is None else row_of(row, squeezer.unpack(row["body"]))
 
 
 def projects_of(connection: sqlite3.Connection, trace_id: str) -> list[str]:

@@ -62,8 +62,16 @@ class Store(Protocol):
         In the order asked for, then by project and value. Traces without a value are in no group.
         """
 
-    def read_trace(self, trace_id: str, *, project: str) -> tuple[TraceSummary, list[SpanRow]] | None:
-        """A trace and all its spans with bodies, by start and then key; None when there is no such trace."""
+    def read_trace(
+        self, trace_id: str, *, project: str, bodies: bool = True
+    ) -> tuple[TraceSummary, list[SpanRow]] | None:
+        """A trace and all its spans, by start and then key; None when there is no such trace.
+
+        Without `bodies` the texts, attributes, cost notes and status messages of the rows are left empty.
+        """
+
+    def read_span(self, trace_id: str, key: str, *, project: str) -> SpanRow | None:
+        """One span with its body; None when the trace has none with this key."""
 
     def projects_of(self, trace_id: str) -> list[str]:
         """The projects in which a trace with this id exists, sorted."""

@@ -38,7 +38,7 @@ class SpanInTree(SpanRow):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpanAnswer(SpanInTree):
+class SpanAnswer(SpanRow):
     """A span with the sum of its cost."""
 
     cost_lines: tuple[SumLine, ...]

@@ -7,7 +7,6 @@ from typing import Any
 from starlette.routing import Route
 
 from everyspan.collector.collector import Collector
-from everyspan.errors import NotFoundError
 from everyspan.query.completeness import Audit, WriterFilter, audit
 from everyspan.query.costs import CostBy, CostFilter, CostReport, Each, costs
 from everyspan.query.groups import GroupFilter, GroupOrder, GroupPage, TraceBy, list_groups
@@ -19,6 +18,7 @@ from everyspan.query.traces import (
     TraceSpan,
     TraceTotals,
     list_traces,
+    span,
     totals,
     trace,
 )
@@ -27,7 +27,7 @@ from everyspan.version import __version__
 from everyspan.web.answers import Health, SpanAnswer, TraceAnswer
 from everyspan.web.as_json import as_json
 from everyspan.web.costs_csv import costs_csv
-from everyspan.web.endpoint import Asked, Endpoint
+from everyspan.web.endpoint import Asked, Endpoint, json_response
 from everyspan.web.openapi import openapi
 from everyspan.web.parameters import (
     CALL_FILTERS,
@@ -183,15 +183,15 @@ class Api:
             "spans": [_span(each, without) for each in found.spans],
         }
 
-    def _skeleton(self, asked: Asked) -> Skeleton:
-        return skeleton_of(trace(self._store, asked.path["trace_id"], project=asked.said.get("project")))
+    def _skeleton(self, asked: Asked) -> object:
+        project = asked.said.get("project")
+        found = trace(self._store, asked.path["trace_id"], project=project, bodies=False)
+        return json_response(skeleton_of(found))
 
     def _span(self, asked: Asked) -> object:
-        found = trace(self._store, asked.path["trace_id"], project=asked.said.get("project"))
-        for each in found.spans:
-            if each.row.key == asked.path["key"]:
-                return {**_span(each, frozenset()), "cost_lines": as_json(sum_of(each.row))}
-        raise NotFoundError(f"trace {found.summary.trace_id} has no span {asked.path['key']}")
+        project = asked.said.get("project")
+        found = span(self._store, asked.path["trace_id"], asked.path["key"], project=project)
+        return {**as_json(found), "cost_lines": as_json(sum_of(found))}
 
     def _groups(self, asked: Asked) -> GroupPage:
         said = {**asked.said, "order": GroupOrder(asked.said.get("order", GroupOrder.LATEST))}

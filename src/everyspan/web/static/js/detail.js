@@ -13,7 +13,7 @@ export function Detail({ row, full, failure, known, trace, close }) {
       <span class="end"><button type="button" class="plain" onClick=${close} aria-label="close (Esc)">✕</button></span></header>
     ${failure && html`<p class="alert" role="alert">${failure.message}</p>`}
     ${!known && !span && !failure ? html`<p class="dim">This span is not in the trace (yet).</p>` : ""}
-    ${span ? html`<${Facts} span=${span} /><${Sum} span=${span} /><${Texts} span=${span} /><${Rest} span=${span} />` : !failure && html`<div aria-busy="true"></div>`}
+    ${span ? html`<${Facts} span=${span} lost=${row?.missing} /><${Sum} span=${span} /><${Texts} span=${span} /><${Rest} span=${span} />` : !failure && html`<div aria-busy="true"></div>`}
   </aside>`;
 }
 
@@ -22,14 +22,14 @@ function Fact({ name, children }) {
   return html`<dt>${name}</dt><dd>${children}</dd>`;
 }
 
-function Facts({ span }) {
+function Facts({ span, lost }) {
   const took = span.end_ns - span.start_ns;
   const said = span.attributes?.attributes ?? {};
   return html`
     ${span.status === "error" && html`<p class=${`note ${span.end === "interrupted" ? "warn" : "bad"}`}>${span.status_message || "it failed, and no reason came with it"}</p>`}
     ${span.end === "interrupted" && html`<p class="note warn">Interrupted: the process died before this call ended. What had arrived is below; tokens and cost are an estimate.</p>`}
     ${span.unbilled && html`<p class="note">Not billed: ${span.unbilled}. It is kept, and not in any sum.</p>`}
-    ${span.parent_missing && html`<p class="note warn">Its parent <code>${span.parent_id}</code> has not arrived.</p>`}
+    ${lost && html`<p class="note warn">Its parent <code>${span.parent_id}</code> has not arrived.</p>`}
     <dl class="facts-grid">
       <${Fact} name="kind">${span.kind}<//><${Fact} name="model">${span.model}<//><${Fact} name="provider">${span.provider}<//>
       <${Fact} name="took">${duration(took)}<//>

@@ -4,7 +4,7 @@ import { count, duration, money, roughly, short } from "./format.js";
 import { ticks } from "./tree.js";
 
 export const ROW = 28;
-const SPARE = 8;
+const SPARE = 6;
 // Browsers stop laying out somewhere above 16 million pixels; half of that is room for 300,000 rows.
 
 export function Waterfall({ tree, shown, folded, chosen, choose, fold, compact }) {
@@ -38,6 +38,22 @@ export function Waterfall({ tree, shown, folded, chosen, choose, fold, compact }
     else if (top > element.scrollTop + room) element.scrollTop = top - room + ROW;
   }, [at]);
 
+  // A row that looks as before is the same object as before, and Preact passes over it: a turn of the wheel draws the
+  // four rows that came into sight and not all forty.
+  const before = useRef({ tree: null, rows: new Map() });
+  if (before.current.tree !== tree) before.current = { tree, rows: new Map() };
+  const acts = useRef(null);
+  acts.current = { choose, fold };
+  const next = new Map();
+  const drawn = (row, place, shut, here) => {
+    const look = `${place} ${shut} ${here}`;
+    const known = before.current.rows.get(row.index);
+    const entry = known?.look === look ? known : { look, node: html`<${Row} key=${row.index} row=${row} place=${place} length=${tree.length} folded=${shut} chosen=${here} acts=${acts} />` };
+    next.set(row.index, entry);
+    return entry.node;
+  };
+  useLayoutEffect(() => { before.current = { tree, rows: next }; });
+
   const first = Math.max(0, view.top - SPARE);
   const last = Math.min(shown.length, view.top + Math.ceil(view.height / ROW) + SPARE);
   const marks = ticks(tree.length, compact ? 3 : 6);
@@ -47,14 +63,13 @@ export function Waterfall({ tree, shown, folded, chosen, choose, fold, compact }
     <div class="rows" id="waterfall" ref=${box} role="tree" tabindex="0" aria-label=${`${count(tree.rows.length)} spans`}
       aria-activedescendant=${at >= first && at < last ? `row-${shown[at].index}` : undefined}>
       <div class="tall" role="presentation" style=${{ height: `${shown.length * ROW}px` }}>
-        ${shown.slice(first, last).map((row, offset) => html`<${Row} key=${(first + offset) % (last - first || 1)} row=${row} place=${first + offset}
-          length=${tree.length} folded=${folded.has(row.key)} chosen=${row.key === chosen} choose=${choose} fold=${fold} />`)}
+        ${shown.slice(first, last).map((row, offset) => drawn(row, first + offset, folded.has(row.key), row.key === chosen))}
       </div></div></div>`;
 }
 
 const ENDS = new Set(["", "complete", "error"]);
 
-function Row({ row, place, length, folded, chosen, choose, fold }) {
+function Row({ row, place, length, folded, chosen, acts }) {
   const bad = row.status === "error" && row.end !== "interrupted";
   const marks = [];
   if (row.missing) marks.push(["parent missing", "warn", "it names a parent that has not arrived"]);
@@ -63,9 +78,9 @@ function Row({ row, place, length, folded, chosen, choose, fold }) {
   if (bad) marks.push(["error", "bad", ""]);
   return html`<div class=${`row ${chosen ? "chosen" : ""}`} id=${`row-${row.index}`} role="treeitem" aria-level=${row.depth + 1}
     aria-selected=${String(chosen)} aria-expanded=${row.children ? String(!folded) : undefined}
-    style=${{ top: `${place * ROW}px` }} onClick=${() => choose(row.key)}>
+    style=${{ top: `${place * ROW}px` }} onClick=${() => acts.current.choose(row.key)}>
     <span class="what" style=${{ "--depth": Math.min(row.depth, 24) }}>
-      ${row.children ? html`<span class="fold" aria-hidden="true" onClick=${(event) => { event.stopPropagation(); fold(row.key); }}>${folded ? "▸" : "▾"}</span>` : html`<span class="fold" aria-hidden="true"></span>`}
+      ${row.children ? html`<span class="fold" aria-hidden="true" onClick=${(event) => { event.stopPropagation(); acts.current.fold(row.key); }}>${folded ? "▸" : "▾"}</span>` : html`<span class="fold" aria-hidden="true"></span>`}
       <i class=${`kind k-${row.kind}`} title=${row.kind} aria-hidden="true"></i>
       <span class="label"><span class="row-name">${row.name || "(no name)"}</span>${folded ? html` <span class="tag">+${count(row.last - row.index)}</span>` : ""}
       ${marks.map(([word, tone, title]) => html` <span class=${`tag ${tone}`} key=${word} title=${title}>${word}</span>`)}</span></span>
