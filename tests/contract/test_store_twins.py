@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from everyspan.model.usage import Usage
 from everyspan.store.reads import CostBy, CostFilter, TraceFilter, WriterFilter
 from everyspan.store.rows import INTERRUPTED, SpanRow
 from everyspan.store.store import Store
@@ -24,7 +25,8 @@ LOST: dict[str, Any] = {
 }
 INTERRUPTED_TWIN = stamped(1, 1, input="apple", **LOST)
 FINISHED_TWIN = stamped(1, 2, input="apple", output="pear", user="bob")
-CHILD = stamped(2, 4, trace_id=trace_id(1), parent_id=span_id(1))
+# Of another size than its parent: it is a call of its own and not the same one recorded twice.
+CHILD = stamped(2, 4, trace_id=trace_id(1), parent_id=span_id(1), usage=Usage(input_tokens=50))
 UNSTAMPED = (call(3, **LOST), call(3, key="h:3 finished", trace_name="later"))
 ROWS = (INTERRUPTED_TWIN, FINISHED_TWIN, CHILD, *UNSTAMPED)
 

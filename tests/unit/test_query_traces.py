@@ -70,7 +70,7 @@ def test_a_page_that_can_not_be_is_refused_with_the_reason(
 def test_a_trace_is_shown_with_its_children_below_their_parents(store: Store) -> None:
     names = {1: None, 2: 1, 3: 2, 4: 1, 5: 77}
     rows = [
-        call(n, trace_id=trace_id(1), parent_id=span_id(parent) if parent else None)
+        call(n, trace_id=trace_id(1), parent_id=parent and span_id(parent), response_id=f"chatcmpl-{n:016}")
         for n, parent in names.items()
     ]
     store.insert(rows[::-1])

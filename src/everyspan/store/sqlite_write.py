@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from everyspan.store import sqlite_facets, sqlite_remove
+from everyspan.store import sqlite_facets, sqlite_remove, sqlite_twins
 from everyspan.store.bodies import Squeezer
 from everyspan.store.limits import Batch
 from everyspan.store.reads import Inserted
@@ -77,8 +77,11 @@ def insert(connection: sqlite3.Connection, squeezer: Squeezer, batch: Batch) -> 
     taken = _Taken()
     for row in batch.spans:
         _take(connection, squeezer, row, taken)
-    recount(connection, taken.fresh, taken.replaced)
-    traces = _update_traces(connection, taken.fresh, taken.replaced)
+    rebilled = sqlite_twins.settle(connection, taken.fresh, taken.replaced)
+    before, after = [old for old, _ in rebilled], [new for _, new in rebilled]
+    # A fresh row whose bill changed at once counts as it came, then goes, and comes as it is now.
+    recount(connection, [*taken.fresh, *after], [*taken.replaced, *before])
+    traces = _update_traces(connection, taken.fresh, [*taken.replaced, *after])
     _index(connection, taken, traces)
     Ledger(connection).add(taken.fresh, batch.numbers, batch.sightings, taken.replaced, taken.outdone)
     return Inserted(new=len(taken.fresh), known=taken.known, refused=batch.refused)
@@ -112,13 +115,17 @@ def _take(connection: sqlite3.Connection, squeezer: Squeezer, row: SpanRow, take
 
 
 def _update_traces(
-    connection: sqlite3.Connection, fresh: Iterable[SpanRow], replaced: Iterable[SpanRow]
+    connection: sqlite3.Connection, fresh: Sequence[SpanRow], otherwise: Sequence[SpanRow]
 ) -> dict[tuple[str, str], tuple[int, int]]:
-    """Bring the summaries up to date; returns each trace's id, and how many spans it ever had before."""
-    rebuilt = {(row.project, row.trace_id) for row in replaced}
+    """Bring the summaries up to date; returns each trace's id, and how many spans it ever had before.
+
+    Args:
+        otherwise: spans that were replaced or whose bill changed; the summaries of their traces are made anew.
+    """
+    rebuilt = {(row.project, row.trace_id) for row in otherwise}
     drafts: dict[tuple[str, str], Draft] = {}
     before: dict[tuple[str, str], sqlite3.Row | None] = {}
-    for row in fresh:
+    for row in (*fresh, *otherwise):
         at = (row.project, row.trace_id)
         if at not in drafts:
             before[at] = stored = connection.execute(

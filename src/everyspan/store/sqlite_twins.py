@@ -1,0 +1,128 @@
+"""Keeps `twins` true in the SQLite store: whenever spans come or go, the calls that they may share are judged again."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from everyspan.store.rows import SpanRow
+from everyspan.store.sqlite_columns import BODY, row_of
+from everyspan.store.twins import SAME_CALL, SURE_ID_LENGTH, Call, unbilled_twins
+
+_AT_ONCE = 500
+"""Values in one statement."""
+
+_MOST_ROUNDS = 5
+"""How far a response id may lead, from one trace to the next; only ids that identify nothing lead further."""
+
+_WITH_TWO_CALLS = """
+SELECT trace_id FROM spans WHERE project = ? AND trace_id IN ({})
+AND (cost_state IS NOT NULL OR unbilled != '') GROUP BY trace_id HAVING count(*) > 1
+"""
+_SHARING = f"""
+SELECT DISTINCT trace_id FROM spans WHERE project = ?1 AND length(response_id) >= {SURE_ID_LENGTH} AND response_id IN (
+    SELECT response_id FROM spans WHERE project = ?1 AND length(response_id) >= {SURE_ID_LENGTH}
+    AND response_id IN ({{}}) GROUP BY response_id HAVING count(*) > 1
+)
+"""
+
+
+def settle(
+    connection: sqlite3.Connection, come: Sequence[SpanRow], gone: Sequence[SpanRow]
+) -> list[tuple[SpanRow, SpanRow]]:
+    """Judge the calls in the traces of these spans, inside the caller's transaction; what came is stored already.
+
+    Returns the rows whose bill changed, before and after, without their bodies.
+    """
+    changed: list[tuple[SpanRow, SpanRow]] = []
+    of_project: dict[str, list[SpanRow]] = defaultdict(list)
+    for row in (*come, *gone):
+        of_project[row.project].append(row)
+    for project, rows in of_project.items():
+        traces = set(_found(connection, _WITH_TWO_CALLS, project, {row.trace_id for row in rows}))
+        traces |= _sharing(connection, project, rows)
+        calls = _closure(connection, project, traces)
+        if calls:
+            changed += _rebilled(connection, project, calls, traces)
+    return changed
+
+
+def _closure(connection: sqlite3.Connection, project: str, traces: set[str]) -> list[SpanRow]:
+    """All calls of these traces, and of those that share a response id with one of them; `traces` grows."""
+    calls: list[SpanRow] = []
+    new = set(traces)
+    for _ in range(_MOST_ROUNDS):
+        if not new:
+            break
+        found = [row for trace_id in sorted(new) for row in _calls(connection, project, trace_id)]
+        calls += found
+        new = _sharing(connection, project, found) - traces
+        traces |= new
+    return calls
+
+
+def _sharing(connection: sqlite3.Connection, project: str, rows: Iterable[SpanRow]) -> set[str]:
+    """Traces with a response id that one of these rows has and another span too."""
+    ids = {row.response_id for row in rows if len(row.response_id) >= SURE_ID_LENGTH}
+    return set(_found(connection, _SHARING, project, ids))
+
+
+def _rebilled(
+    connection: sqlite3.Connection, project: str, calls: Sequence[SpanRow], traces: Iterable[str]
+) -> list[tuple[SpanRow, SpanRow]]:
+    parents = {
+        (trace_id, span["span_id"]): span["parent_id"]
+        for trace_id in sorted(traces)
+        for span in connection.execute(
+            "SELECT span_id, parent_id FROM spans WHERE project = ? AND trace_id = ? ORDER BY key",
+            (project, trace_id),
+        )
+    }
+    # What a span says of itself is never taken back, and such a span is nobody's twin.
+    open_to_judgement = [row for row in calls if not row.unbilled or row.unbilled.startswith(SAME_CALL)]
+    reasons = unbilled_twins(map(_call, open_to_judgement), parents)
+    changed = [
+        (row, replace(row, unbilled=reason))
+        for row in open_to_judgement
+        if (reason := reasons.get(row.key, "")) != row.unbilled
+    ]
+    connection.executemany(
+        "UPDATE spans SET unbilled = ? WHERE project = ? AND key = ?",
+        ((after.unbilled, project, after.key) for _, after in changed),
+    )
+    return changed
+
+
+def _calls(connection: sqlite3.Connection, project: str, trace_id: str) -> list[SpanRow]:
+    found = connection.execute(
+        "SELECT * FROM spans WHERE project = ? AND trace_id = ? AND cost_state IS NOT NULL",
+        (project, trace_id),
+    )
+    return [row_of(stored, [""] * len(BODY)) for stored in found]
+
+
+def _call(row: SpanRow) -> Call:
+    inputs, outputs = row.usage.input_tokens, row.usage.output_tokens
+    return Call(
+        key=row.key,
+        trace_id=row.trace_id,
+        span_id=row.span_id,
+        parent_id=row.parent_id,
+        start_ns=row.start_ns,
+        end_ns=row.end_ns,
+        response_id=row.response_id,
+        state=row.cost_state or "",
+        cost=row.cost,
+        tokens=None if inputs is None and outputs is None else (inputs or 0, outputs or 0),
+        stamped=row.writer is not None,
+    )
+
+
+def _found(connection: sqlite3.Connection, sql: str, project: str, values: Iterable[str]) -> Iterator[str]:
+    ordered = sorted(values)
+    for start in range(0, len(ordered), _AT_ONCE):
+        some = ordered[start : start + _AT_ONCE]
+        for row in connection.execute(sql.format(", ".join("?" * len(some))), (project, *some)):
+            yield row["trace_id"]
