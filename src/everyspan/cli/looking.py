@@ -26,8 +26,8 @@ def asking(command: Command) -> Command:
     @click.option("--api-key", help="Its key. Default: EVERYSPAN_API_KEY.")
     @click.option("--json", "as_json", is_flag=True, help="Print the API's answer as it is.")
     @functools.wraps(command)
-    def asked(*, url: str | None, api_key: str | None, **options: Any) -> Any:
-        return command(collector=find(url, api_key), **options)
+    def asked(*context: click.Context, url: str | None, api_key: str | None, **options: Any) -> Any:
+        return command(*context, collector=find(url, api_key), **options)
 
     return asked
 
@@ -87,7 +87,22 @@ def trace(*, trace_id: str, project: str | None, text: bool, collector: Collecto
     return None
 
 
-@click.command()
+class _Cost(click.Group):
+    """Answers by itself, and has subcommands whose modules are only imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return ["explain"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "explain":
+            return None
+        from everyspan.cli.explaining import explain
+
+        return explain
+
+
+@click.group(cls=_Cost, invoke_without_command=True)
+@click.pass_context
 @click.option(
     "--by",
     type=click.Choice(["day", "project", "service", "model", "provider", "user", "session", "state"]),
@@ -96,11 +111,13 @@ def trace(*, trace_id: str, project: str | None, text: bool, collector: Collecto
     help="What to group by.",
 )
 @asking
-def cost(*, by: str, collector: Collector, as_json: bool) -> None:
-    """Add up what calls cost, by model, day, user, ...
+def cost(context: click.Context, *, by: str, collector: Collector, as_json: bool) -> None:
+    """Add up what calls cost, by model, day, user, ...; `explain` redoes the sums of one trace.
 
     Exact: each call counts once, and what has no price is said.
     """
+    if context.invoked_subcommand:
+        return None
     answer = collector.ask("costs", by=by)
     if as_json:
         return _print(answer)

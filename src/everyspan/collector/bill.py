@@ -176,8 +176,14 @@ def _listed(value: Value) -> tuple[str, ...]:
 def _note(cost: Cost, stated_by: str) -> str:
     if stated_by or cost.unpriced:
         said = {"table": cost.table, "model": cost.model, "unpriced": cost.unpriced, "stated_by": stated_by}
-        return compact_json({name: value for name, value in said.items() if value})
-    return _common_note(cost.table, cost.model)
+        note = compact_json({name: value for name, value in said.items() if value})
+    else:
+        note = _common_note(cost.table, cost.model)
+    if not cost.lines:
+        return note
+    # The sum of what was priced here, as the recorder writes it on its spans. Nothing in it needs escaping.
+    lines = ",".join([f'["{kind}",{count},"{rate:f}","{paid:f}"]' for kind, count, rate, paid in cost.lines])
+    return f'{note[:-1]},"lines":[{lines}]}}'
 
 
 @lru_cache(1024)

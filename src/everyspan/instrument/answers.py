@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from opentelemetry.util.types import AttributeValue
 
 from everyspan.cost.price import Purchase, price
 from everyspan.cost.usage import attributes_of, langfuse_usage_details, usage_from
+from everyspan.instrument.cost_attributes import cost_attributes, langfuse_cost_details
 from everyspan.model.destination import Dialect
 from everyspan.model.money import Cost
 from everyspan.model.usage import Usage
@@ -75,9 +76,9 @@ class Answered:
                 estimated=self.usage is not None and (end is not End.COMPLETE or names.USAGE_SOURCE in found),
             )
         )
-        found.update(cost_attributes(bill))
+        found.update(cost_attributes(bill, unbilled=names.UNBILLED in found))
         if Dialect.LANGFUSE in registry.dialects:
-            found.update(self._langfuse(call, bill))
+            found.update(self._langfuse(call, bill, unbilled=names.UNBILLED in found))
         return found
 
     def _estimate(self, call: Call, found: dict[str, AttributeValue]) -> None:
@@ -98,15 +99,14 @@ class Answered:
                 self.messages[0] if len(self.messages) == 1 else self.messages
             )
 
-    def _langfuse(self, call: Call, bill: Cost) -> dict[str, AttributeValue]:
+    def _langfuse(self, call: Call, bill: Cost, *, unbilled: bool) -> dict[str, AttributeValue]:
         """What a Langfuse server should show: our figure, not one it computes from its own table."""
         found: dict[str, AttributeValue] = {names.LANGFUSE_MODEL: self.model or call.model}
         if self.usage is not None:
             found[names.LANGFUSE_USAGE] = as_json(langfuse_usage_details(self.usage))
-        details = {"input": bill.input, "output": bill.output, "total": bill.total}
-        known = {kind: amount for kind, amount in details.items() if amount is not None}
-        if bill.total is not None:
-            found[names.LANGFUSE_COST] = "{" + ",".join(f'"{k}":{_number(v)}' for k, v in known.items()) + "}"
+        details = langfuse_cost_details(bill, unbilled=unbilled)
+        if details:
+            found[names.LANGFUSE_COST] = details
         if call.first_chunk_ns:
             first = datetime.fromtimestamp(0, UTC) + timedelta(
                 microseconds=(call.started_ns + call.first_chunk_ns) // 1000
@@ -114,32 +114,6 @@ class Answered:
             # Langfuse's SDKs send the time as JSON, quotes included, and its server expects it so.
             found[names.LANGFUSE_FIRST_TOKEN_AT] = as_json(first.isoformat().replace("+00:00", "Z"))
         return found
-
-
-def cost_attributes(bill: Cost) -> dict[str, AttributeValue]:
-    """The exact amounts as decimal strings, and how we know them."""
-    found: dict[str, AttributeValue] = {names.COST_STATE: bill.state._value_}
-    if bill.total is not None:
-        found[names.COST_TOTAL] = f"{bill.total:f}"
-    if bill.input is not None:
-        found[names.COST_INPUT] = f"{bill.input:f}"
-    if bill.output is not None:
-        found[names.COST_OUTPUT] = f"{bill.output:f}"
-    if bill.table:
-        found[names.COST_TABLE] = bill.table
-    if bill.model:
-        found[names.COST_MODEL] = bill.model
-    if bill.unpriced:
-        found[names.COST_UNPRICED] = tuple(bill.unpriced)
-    if bill.lines:
-        # The kinds and numbers are ours: nothing in them needs escaping.
-        lines = [f'["{line.kind}",{line.tokens},"{line.rate:f}","{line.amount:f}"]' for line in bill.lines]
-        found[names.COST_LINES] = f"[{','.join(lines)}]"
-    return found
-
-
-def _number(amount: Decimal) -> str:
-    return format(amount, "f")
 
 
 class ChatAnswer:
@@ -216,6 +190,8 @@ class ChatAnswer:
         elif self._chunks or self._kept_chunks:
             answered.estimates = True
             read_chunks(answered, self._chunks, self._kept_chunks or ())
+        for told in (self._whole, *self._chunks[-2:]):
+            read_tier(answered, told)
         _read_hidden(answered, self._whole if self._whole is not None else _last(self._chunks))
         return answered.attributes(call, end, self._registry)
 
@@ -262,6 +238,13 @@ def read_chunks(answered: Answered, chunks: list[Any], kept: Any) -> None:
     answered.messages.append(message)
     usages = (get(chunk, "usage") for chunk in (*reversed(kept), *reversed(chunks)))
     read_usage(answered, next((usage for usage in usages if usage is not None), None))
+
+
+def read_tier(answered: Answered, body: Any) -> None:
+    """Read the tier that was billed: it stands beside the usage, and decides the price."""
+    tier = _text(body, "service_tier")
+    if tier and answered.usage is not None and answered.usage.service_tier is None:
+        answered.usage = replace(answered.usage, service_tier=tier.lower())
 
 
 def grow(message: GrowingMessage, chunk: Any) -> None:

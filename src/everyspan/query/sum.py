@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
-from everyspan.cost.price import Purchase, price
 from everyspan.model.money import CostLine, CostState
 from everyspan.record import names
 from everyspan.store.rows import SpanRow
@@ -26,23 +26,13 @@ class SumLine:
 
 
 def sum_of(row: SpanRow) -> tuple[SumLine, ...]:
-    """The lines of a span's cost; empty when nobody wrote them down and today's table gives another amount.
+    """The lines of a span's cost; empty when nobody wrote them down or they do not make the amount that is stored.
 
-    The recorder writes its lines on the span. A span that came without is priced again, and the lines are shown only
-    when they make the very amount that is stored: an explanation that does not add up explains nothing.
+    The recorder writes its lines on the span, the collector into the note of what it priced itself.
     """
     if row.cost is None or row.cost_state in (None, CostState.STATED, CostState.UNPRICED):
         return ()
-    priced = price(
-        Purchase(
-            usage=row.usage,
-            model=row.model,
-            provider=row.provider,
-            at_ns=row.start_ns,
-            estimated=row.cost_state is CostState.ESTIMATED,
-        )
-    )
-    lines = _recorded(row) or priced.lines
+    lines = lines_of(row.attributes, row.cost_note)
     if sum((line.amount for line in lines), Decimal(0)) != row.cost:
         return ()
     return tuple(
@@ -56,13 +46,18 @@ def sum_of(row: SpanRow) -> tuple[SumLine, ...]:
     )
 
 
-def _recorded(row: SpanRow) -> tuple[CostLine, ...]:
-    """What `everyspan.cost.lines` says: a list of kind, tokens, rate and amount."""
-    try:
-        said = json.loads(row.attributes)["attributes"][names.COST_LINES]
-        lines = json.loads(said) if isinstance(said, str) else said
-        return tuple(
-            CostLine(str(kind), int(count), Decimal(rate), Decimal(paid)) for kind, count, rate, paid in lines
-        )
-    except (KeyError, TypeError, ValueError, InvalidOperation):
-        return ()  # another recorder's span: nobody wrote lines
+def lines_of(attributes: str, note: str) -> tuple[CostLine, ...]:
+    """The lines of a sum as they were written down with the cost, by the recorder or by the collector."""
+    for text, *path in ((attributes, "attributes", names.COST_LINES), (note, "lines")):
+        try:
+            said: Any = json.loads(text)
+            for key in path:
+                said = said[key]
+            listed = json.loads(said) if isinstance(said, str) else said
+            return tuple(
+                CostLine(str(kind), int(count), Decimal(rate), Decimal(paid))
+                for kind, count, rate, paid in listed
+            )
+        except (KeyError, TypeError, ValueError, InvalidOperation):
+            continue  # not written here: another recorder's span, or one of an everyspan before there were lines
+    return ()

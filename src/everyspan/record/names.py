@@ -27,6 +27,8 @@ OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 CACHE_READ_TOKENS = "gen_ai.usage.cache_read.input_tokens"
 CACHE_WRITE_TOKENS = "gen_ai.usage.cache_write.input_tokens"
 REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
+# Not in the conventions; what Langfuse, OpenLIT and others read as the cost in US dollars.
+USAGE_COST = "gen_ai.usage.cost"
 SERVER_ADDRESS = "server.address"
 ERROR_TYPE = "error.type"
 SESSION = "session.id"

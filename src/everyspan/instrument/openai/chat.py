@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from everyspan.cost.usage import usage_from
-from everyspan.instrument.answers import Answered, get, grow, read_chunks, read_usage, read_whole
+from everyspan.instrument.answers import Answered, get, grow, read_chunks, read_tier, read_usage, read_whole
 from everyspan.instrument.sdk.answer import Told
 from everyspan.record.growing import GrowingMessage
 
@@ -63,13 +62,6 @@ class OtherReader(ChatReader):
         """See `Reader`."""
         kind = get(chunk, "type")
         return isinstance(kind, str) and kind.endswith((".completed", ".done"))
-
-
-def read_tier(answered: Answered, body: Any) -> None:
-    """The tier that was billed: it stands beside the usage, and decides the price."""
-    tier = text(body, "service_tier")
-    if tier and answered.usage is not None and answered.usage.service_tier is None:
-        answered.usage = replace(answered.usage, service_tier=tier.lower())
 
 
 def text(thing: Any, name: str) -> str | None:

@@ -1,0 +1,52 @@
+"""A cost as span attributes: ours, the one that others read, and Langfuse's."""
+
+from __future__ import annotations
+
+from opentelemetry.util.types import AttributeValue
+
+from everyspan.model.money import Cost
+from everyspan.record import names
+
+
+def cost_attributes(bill: Cost, *, unbilled: bool = False) -> dict[str, AttributeValue]:
+    """The exact amounts as decimal strings, and how we know them.
+
+    Args:
+        unbilled: another span has the bill of this call: who adds up `gen_ai.usage.cost` must not find it here.
+    """
+    found: dict[str, AttributeValue] = {names.COST_STATE: bill.state._value_}
+    if bill.total is not None:
+        found[names.COST_TOTAL] = f"{bill.total:f}"
+        if not unbilled:
+            # A float, because that is what others expect under this name; the exact amount stands beside it.
+            found[names.USAGE_COST] = float(bill.total)
+    if bill.input is not None:
+        found[names.COST_INPUT] = f"{bill.input:f}"
+    if bill.output is not None:
+        found[names.COST_OUTPUT] = f"{bill.output:f}"
+    if bill.table:
+        found[names.COST_TABLE] = bill.table
+    if bill.model:
+        found[names.COST_MODEL] = bill.model
+    if bill.unpriced:
+        found[names.COST_UNPRICED] = tuple(bill.unpriced)
+    if bill.lines:
+        # The kinds and numbers are ours: nothing in them needs escaping.
+        lines = [f'["{line.kind}",{line.tokens},"{line.rate:f}","{line.amount:f}"]' for line in bill.lines]
+        found[names.COST_LINES] = f"[{','.join(lines)}]"
+    return found
+
+
+def langfuse_cost_details(bill: Cost, *, unbilled: bool = False) -> str:
+    """`cost_details` as JSON numbers; empty when there is no amount, and Langfuse is left to its own.
+
+    Its `total` is what a Langfuse server adds up, in place of what it would compute: so it is 0 for a call whose
+    bill is on another span.
+    """
+    if unbilled:
+        return '{"total":0}'
+    if bill.total is None:
+        return ""
+    details = {"input": bill.input, "output": bill.output, "total": bill.total}
+    known = [f'"{kind}":{amount:f}' for kind, amount in details.items() if amount is not None]
+    return f"{{{','.join(known)}}}"
