@@ -29,6 +29,7 @@ COMMANDS = {
     "trace": ("looking", "Show one trace as a tree, with tokens, cost and how each call ended."),
     "cost": ("looking", "Add up what calls cost, by model, day, user, ..."),
     "prices": ("prices", "Look into the price table: list, show, diff, check, update."),
+    "reprice": ("repricing", "Price recorded calls again; what differs stands beside the recorded costs."),
     "audit": ("looking", "Is every span here? Answered by writer and number."),
     "spool": ("spooled", "Show what waits on this machine, and for where."),
     "drain": ("delivery", "Deliver what dead processes left in the spool, and say what became of it."),

@@ -110,15 +110,22 @@ class _Cost(click.Group):
     show_default=True,
     help="What to group by.",
 )
+@click.option(
+    "--prices",
+    type=click.Choice(["recorded", "latest"]),
+    default="recorded",
+    show_default=True,
+    help="The costs that were recorded, or those of `everyspan reprice` where there are any.",
+)
 @asking
-def cost(context: click.Context, *, by: str, collector: Collector, as_json: bool) -> None:
+def cost(context: click.Context, *, by: str, prices: str, collector: Collector, as_json: bool) -> None:
     """Add up what calls cost, by model, day, user, ...; `explain` redoes the sums of one trace.
 
     Exact: each call counts once, and what has no price is said.
     """
     if context.invoked_subcommand:
         return None
-    answer = collector.ask("costs", by=by)
+    answer = collector.ask("costs", by=by, prices=prices)
     if as_json:
         return _print(answer)
     groups = [_cost_row(group) for group in answer.get("groups", ())]

@@ -154,6 +154,15 @@ class CostBy(StrEnum):
     STATE = "state"
 
 
+class Prices(StrEnum):
+    """Which costs of the same calls are meant."""
+
+    RECORDED = "recorded"
+    """As they were recorded, which never changes."""
+    LATEST = "latest"
+    """As they were last repriced, where they were."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostFilter:
     """Which calls a cost report covers; empty fields do not narrow.
@@ -171,6 +180,7 @@ class CostFilter:
     session: str = ""
     environment: str = ""
     tag: str = ""
+    prices: Prices = Prices.RECORDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,9 @@ _IDLE_READERS = 8
 """Connections kept for the next reader; more are opened when needed and closed again."""
 
 
-class _Connection(NamedTuple):
+class Connection(NamedTuple):
+    """A connection with what compresses its bodies."""
+
     sql: sqlite3.Connection
     squeezer: Squeezer
 
@@ -79,9 +81,9 @@ class SqliteStore:
         self.read_only = read_only
         self._write_lock = threading.Lock()
         self._idle_lock = threading.Lock()
-        self._idle: list[_Connection] = []
+        self._idle: list[Connection] = []
         self._closed = False
-        self._writer: _Connection | None = None
+        self._writer: Connection | None = None
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old; the store needs 3.37 or newer")
         with self._translated("open"):
@@ -150,6 +152,18 @@ class SqliteStore:
         with self._reading() as connection:
             return sqlite_read.unnumbered(connection.sql, wanted)
 
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A snapshot, for the parts of this store that stand in modules of their own."""
+        with self._reading() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction, for the same."""
+        with self._translated("write to"), self._writing() as connection:
+            yield connection
+
     def close(self) -> None:
         """See `Store.close`. A reader in another thread finishes its question first."""
         with self._idle_lock:
@@ -187,7 +201,7 @@ class SqliteStore:
             raise
         self._writer = writer
 
-    def _connect(self) -> _Connection:
+    def _connect(self) -> Connection:
         # A URI, so that a path is never created by looking. Threads share connections, each used by one at a time.
         sql = sqlite3.connect(
             f"{self.path.absolute().as_uri()}?mode=rw",
@@ -197,12 +211,12 @@ class SqliteStore:
             check_same_thread=False,
         )
         sql.row_factory = sqlite3.Row
-        connection = _Connection(sql, Squeezer())
+        connection = Connection(sql, Squeezer())
         sqlite_functions.register(*connection)
         return connection
 
     @contextmanager
-    def _writing(self) -> Iterator[_Connection]:
+    def _writing(self) -> Iterator[Connection]:
         with self._write_lock:
             if self._writer is None:
                 raise StoreError(
@@ -220,7 +234,7 @@ class SqliteStore:
                 raise
 
     @contextmanager
-    def _reading(self) -> Iterator[_Connection]:
+    def _reading(self) -> Iterator[Connection]:
         with self._translated("read"):
             connection = self._take()
             try:
@@ -233,7 +247,7 @@ class SqliteStore:
                 raise
             self._give_back(connection)
 
-    def _take(self) -> _Connection:
+    def _take(self) -> Connection:
         with self._idle_lock:
             if self._closed:
                 raise StoreError(f"store {self.path} is closed")
@@ -243,7 +257,7 @@ class SqliteStore:
         connection.sql.execute("PRAGMA query_only = ON")
         return connection
 
-    def _give_back(self, connection: _Connection) -> None:
+    def _give_back(self, connection: Connection) -> None:
         with self._idle_lock:
             if not self._closed and len(self._idle) < _IDLE_READERS:
                 self._idle.append(connection)

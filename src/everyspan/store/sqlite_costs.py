@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -17,9 +17,10 @@ from everyspan.model.money import CostState
 from everyspan.store import exact
 from everyspan.store.groups import Each
 from everyspan.store.periods import LENGTH_NS, label, whole_and_edges
-from everyspan.store.reads import UNBILLED, CostBy, CostFilter, CostGroup
+from everyspan.store.reads import UNBILLED, CostBy, CostFilter, CostGroup, Prices
 from everyspan.store.rows import SpanRow
 from everyspan.store.sqlite_columns import TOKENS
+from everyspan.store.sqlite_repriced import corrections
 from everyspan.store.sqlite_where import Where
 from everyspan.store.summary import call_state
 
@@ -115,11 +116,14 @@ def cost_groups(
     where = Where()
     where.equal(**filters)
     source, values = _source(by, {name for name, value in filters.items() if value}, wanted, each)
+    if wanted.prices == Prices.LATEST:
+        source, values = _with_latest(source, values, by, filters, wanted)
     names = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
     period = each.value if each else "''"
+    cost = "CASE WHEN sum(priced) THEN sum_text(cost) END AS cost"
     sql = (
-        f"SELECT {by.value} AS value, {period} AS period, state AS how, {names}, sum_text(cost) AS cost"
-        f" FROM ({source}) {where} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        f"SELECT {by.value} AS value, {period} AS period, state AS how, {names}, {cost}"
+        f" FROM ({source}) {where} GROUP BY 1, 2, 3 HAVING sum(calls) ORDER BY 1, 2, 3"
     )
     groups: dict[Any, list[sqlite3.Row]] = defaultdict(list)
     for row in connection.execute(sql, (*values, *where.values)):
@@ -144,6 +148,18 @@ def _source(by: CostBy, filters: set[str], wanted: CostFilter, each: Each | None
             return _from_rollup(rollup, wanted)
     ((since, until),) = whole_and_edges(wanted.since_ns, wanted.until_ns, 1)[:1]
     return _single((*COARSE, "user", "session"), with_tag=with_tag), [since, until - 1]
+
+
+def _with_latest(
+    source: str, values: list[int], by: CostBy, filters: Mapping[str, str], wanted: CostFilter
+) -> tuple[str, list[int]]:
+    """The same calls at the newest costs that were made for them."""
+    needed = {*(name for name, value in filters.items() if value), by.value} - {"hour", "day", "state"}
+    # A query needs one field at least, and a tag is none of a span's own.
+    fields = sorted(needed) or ["project"]
+    corrected, more = corrections(fields, with_tag="tag" in needed, wanted=wanted)
+    columns = ", ".join(("hour", "day", "state", *fields, *_SUMS, "cost"))
+    return f"SELECT {columns} FROM ({source}) UNION ALL {corrected}", [*values, *more]
 
 
 def _from_rollup(rollup: _Rollup, wanted: CostFilter) -> tuple[str, list[int]]:

@@ -33,6 +33,7 @@ from everyspan.web.parameters import (
     CALL_FILTERS,
     LATENCY_FILTERS,
     PAGING,
+    PRICES,
     PROJECT,
     SERVICE,
     SINCE,
@@ -70,7 +71,7 @@ class Api:
 
     def endpoints(self) -> list[Endpoint]:
         """Every place, in the order of the documentation."""
-        one, by_cost = "/api/v1/traces/{trace_id}", (_by(CostBy, "model"), *CALL_FILTERS)
+        one, by_cost = "/api/v1/traces/{trace_id}", (_by(CostBy, "model"), *CALL_FILTERS, PRICES)
         return [
             Endpoint(
                 path="/api/v1/traces",

@@ -118,3 +118,9 @@ PAGING = (
 )
 CALL_FILTERS = (PROJECT, *TIMES, MODEL, PROVIDER, USER, SESSION, TAG, ENVIRONMENT, SERVICE)
 LATENCY_FILTERS = (PROJECT, *TIMES, MODEL, PROVIDER, ENVIRONMENT, SERVICE)
+PRICES = Parameter(
+    "prices",
+    "Costs as they were `recorded`, or as they were `latest` repriced.",
+    choices=("recorded", "latest"),
+    default="recorded",
+)

@@ -1,0 +1,126 @@
+"""New costs beside the recorded ones, in SQLite: how calls are read for it, and how versions are kept."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+from everyspan.clock import now_ns
+from everyspan.model.money import CostState
+from everyspan.store import exact
+from everyspan.store.reads import CostFilter
+from everyspan.store.repricing import PricedCall, Repriced, Repricing
+from everyspan.store.sqlite import SqliteStore
+from everyspan.store.sqlite_columns import row_of
+from everyspan.store.sqlite_repriced import LATEST
+from everyspan.store.sqlite_where import Where
+
+_GIVEN_UP_NS = 3600 * 10**9
+"""An unfinished version older than this was left by a process that died."""
+
+
+class SqliteRepricer:
+    """See `Repricer` for what each method promises."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    def count(self, wanted: CostFilter) -> int:
+        """See `Repricer.count`."""
+        where = _where(wanted)
+        with self._store.reading() as connection:
+            return int(
+                connection.sql.execute(f"SELECT count(*) FROM spans {where}", where.values).fetchone()[0]
+            )
+
+    def calls(self, wanted: CostFilter, *, batch: int = 2000) -> Iterator[list[PricedCall]]:
+        """See `Repricer.calls`."""
+        after = 0
+        while True:
+            where = _where(wanted)
+            where.add("spans.id > ?", after)
+            sql = (
+                "SELECT spans.*, body, repriced.cost_state AS new_state, repriced.cost AS new_cost"
+                " FROM spans JOIN bodies USING (id)"
+                f" LEFT JOIN repriced ON repriced.span = spans.id AND repriced.version = {LATEST}"
+                f" {where} ORDER BY spans.id LIMIT {int(batch)}"
+            )
+            with self._store.reading() as connection:
+                found = [
+                    _call(stored, connection.squeezer.unpack(stored["body"]))
+                    for stored in connection.sql.execute(sql, where.values)
+                ]
+            if not found:
+                return
+            after = found[-1].id
+            yield found
+
+    def begin(self, *, lists: str, wanted: CostFilter) -> int:
+        """See `Repricer.begin`."""
+        asked = {
+            name: value
+            for name in ("project", "since_ns", "until_ns", "model", "provider")
+            if (value := getattr(wanted, name))
+        }
+        with self._store.writing() as connection:
+            dead = "SELECT version FROM repricings WHERE NOT finished AND made_ns < ?"
+            long_ago = (now_ns() - _GIVEN_UP_NS,)
+            connection.sql.execute(f"DELETE FROM repriced WHERE version IN ({dead})", long_ago)
+            connection.sql.execute(f"DELETE FROM repricings WHERE version IN ({dead})", long_ago)
+            made = connection.sql.execute(
+                "INSERT INTO repricings (made_ns, lists, asked, finished) VALUES (?, ?, ?, 0)",
+                (now_ns(), lists, json.dumps(asked)),
+            )
+            return int(made.lastrowid or 0)
+
+    def keep(self, version: int, costs: Sequence[Repriced]) -> None:
+        """See `Repricer.keep`."""
+        with self._store.writing() as connection:
+            # A span that was replaced meanwhile has no cost of its own any more.
+            connection.sql.executemany(
+                "INSERT OR REPLACE INTO repriced (span, version, cost_state, cost, note)"
+                " SELECT id, ?, ?, ?, ? FROM spans WHERE id = ?",
+                ((version, each.state.value, exact.to_text(each.cost), each.note, each.id) for each in costs),
+            )
+
+    def finish(self, version: int) -> None:
+        """See `Repricer.finish`."""
+        with self._store.writing() as connection:
+            connection.sql.execute("UPDATE repricings SET finished = 1 WHERE version = ?", (version,))
+
+    def versions(self) -> list[Repricing]:
+        """See `Repricer.versions`."""
+        sql = (
+            "SELECT *, (SELECT count(*) FROM repriced WHERE repriced.version = repricings.version) AS calls"
+            " FROM repricings WHERE finished ORDER BY version"
+        )
+        with self._store.reading() as connection:
+            return [
+                Repricing(
+                    version=row["version"],
+                    made_ns=row["made_ns"],
+                    lists=row["lists"],
+                    asked=row["asked"],
+                    calls=row["calls"],
+                )
+                for row in connection.sql.execute(sql)
+            ]
+
+
+def _where(wanted: CostFilter) -> Where:
+    where = Where()
+    where.add("spans.cost_state IS NOT NULL AND spans.cost_state != 'stated' AND spans.unbilled = ''")
+    where.equal(project=wanted.project, model=wanted.model, provider=wanted.provider)
+    where.between("spans.start_ns", wanted.since_ns, wanted.until_ns)
+    return where
+
+
+def _call(stored: sqlite3.Row, body: Sequence[str]) -> PricedCall:
+    row = row_of(stored, body)
+    state, cost = row.cost_state, row.cost
+    if stored["new_state"]:
+        state, cost = CostState(stored["new_state"]), exact.from_text(stored["new_cost"])
+    assert state is not None
+    return PricedCall(id=stored["id"], row=row, state=state, cost=cost if cost is None else Decimal(cost))

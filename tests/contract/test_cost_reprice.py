@@ -1,0 +1,231 @@
+"""Repricing: the recorded cost never changes, a new one stands beside it, and either can be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from everyspan.cli.commands import dispatch
+from everyspan.cost.price import shipped_table
+from everyspan.cost.table import Table
+from everyspan.model.money import CostState
+from everyspan.model.usage import Usage
+from everyspan.query.costs import CostBy, CostFilter, costs
+from everyspan.query.repricing import reprice
+from everyspan.server import running
+from everyspan.store.reads import Prices
+from everyspan.store.repricing import Repricer, repricer
+from everyspan.store.rows import SpanRow
+from everyspan.store.store import Store, open_store
+from tests.collector_requests import generation, get, row_of
+from tests.store_rows import NOON_NS, call
+
+LATEST = CostFilter(prices=Prices.LATEST)
+DAY_NS = 86_400 * 10**9
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with closing(open_store(tmp_path / "spans.db")) as opened:
+        yield opened
+
+
+def recorded(number: int, cost: str | None, **changes: Any) -> SpanRow:
+    """A call of 1,000 tokens in and 100 out of gpt-4o, which cost $0.0035."""
+    usual: dict[str, Any] = {"model": "gpt-4o", "usage": Usage(input_tokens=1_000, output_tokens=100)}
+    return call(number, cost, **(usual | changes))
+
+
+def amounts(store: Store, by: CostBy, wanted: CostFilter) -> dict[str, tuple[int, Decimal | None]]:
+    return {each.value: (each.calls, each.cost) for each in costs(store, by=by, wanted=wanted).groups}
+
+
+def run(store: Store, wanted: CostFilter | None = None, *, write: bool = True) -> Any:
+    return reprice(repricer(store), Table.load(), wanted or CostFilter(), write=write)
+
+
+def test_a_dry_run_shows_the_difference_by_day_and_model_and_writes_nothing(store: Store) -> None:
+    store.insert(
+        [
+            recorded(1, "0.003"),
+            recorded(2, None),
+            recorded(3, "0.0035"),
+            recorded(4, "0.004", start_ns=NOON_NS + DAY_NS, end_ns=NOON_NS + DAY_NS),
+        ]
+    )
+
+    outcome = run(store, write=False)
+
+    first, second = outcome.differences
+    assert (first.model, first.calls, first.newly_priced) == ("gpt-4o", 2, 1)
+    assert (first.before, first.after, first.difference) == (
+        Decimal("0.003"),
+        Decimal("0.007"),
+        Decimal("0.004"),
+    )
+    assert (second.calls, second.difference) == (1, Decimal("-0.0005"))
+    assert (outcome.looked_at, outcome.unchanged, outcome.version) == (4, 1, None)
+    assert amounts(store, CostBy.MODEL, LATEST) == amounts(store, CostBy.MODEL, CostFilter())
+
+
+def test_new_costs_stand_beside_the_recorded_ones(store: Store) -> None:
+    store.insert(
+        [recorded(1, "0.003"), recorded(2, None), recorded(3, "0.0035"), recorded(4, "9", unbilled="twice")]
+    )
+    before = amounts(store, CostBy.MODEL, CostFilter())
+
+    outcome = run(store)
+
+    assert outcome.version == 1
+    assert amounts(store, CostBy.MODEL, CostFilter()) == before == {"gpt-4o": (3, Decimal("0.0065"))}
+    assert amounts(store, CostBy.MODEL, LATEST) == {"gpt-4o": (3, Decimal("0.0105"))}
+    assert amounts(store, CostBy.STATE, CostFilter())["unpriced"] == (1, None)
+    assert amounts(store, CostBy.STATE, LATEST) == {"computed": (3, Decimal("0.0105")), "unbilled": (0, None)}
+
+
+@pytest.mark.parametrize("by", list(CostBy))
+@pytest.mark.parametrize("since_ns", [None, NOON_NS + 2_500_000])
+def test_every_question_agrees_with_a_store_that_had_the_right_costs_from_the_start(
+    store: Store, tmp_path: Path, by: CostBy, since_ns: int | None
+) -> None:
+    def rows(wrong: str | None) -> list[SpanRow]:
+        return [
+            recorded(1, wrong, tags=("a", "b"), user="u1"),
+            recorded(2, wrong or "0.0035", tags=("a",), session="s"),
+            recorded(3, "0.0035", user="u2", environment="test"),
+            recorded(4, wrong, start_ns=NOON_NS + DAY_NS, end_ns=NOON_NS + DAY_NS),
+        ]
+
+    store.insert(rows(None))
+    run(store)
+    with closing(open_store(tmp_path / "right.db")) as right:
+        right.insert(rows("0.0035"))
+        wanted = CostFilter(since_ns=since_ns, prices=Prices.LATEST)
+
+        expected = costs(right, by=by, wanted=replace(wanted, prices=Prices.RECORDED))
+
+        assert costs(store, by=by, wanted=wanted) == expected
+
+
+def test_the_newest_of_several_versions_counts(store: Store) -> None:
+    store.insert([recorded(1, "0.003")])
+    cheaper = _Halved(repricer(store))
+
+    reprice(cheaper, Table.load(), CostFilter(), write=True)
+    halved = amounts(store, CostBy.MODEL, LATEST)
+    run(store)
+
+    assert halved == {"gpt-4o": (1, Decimal("0.00175"))}
+    assert amounts(store, CostBy.MODEL, LATEST) == {"gpt-4o": (1, Decimal("0.0035"))}
+    assert [(each.version, each.calls) for each in repricer(store).versions()] == [(1, 1), (2, 1)]
+
+
+def test_repricing_twice_changes_nothing_more(store: Store) -> None:
+    store.insert([recorded(1, "0.003")])
+
+    run(store)
+    again = run(store)
+
+    assert (again.changed, again.unchanged, again.version) == (0, 1, None)
+
+
+def test_what_was_stated_or_has_no_price_now_keeps_its_cost(store: Store) -> None:
+    store.insert(
+        [
+            recorded(1, "7", cost_state=CostState.STATED),
+            recorded(2, "0.5", model="no-such-model", provider="nobody"),
+        ]
+    )
+
+    outcome = run(store)
+
+    assert (outcome.looked_at, outcome.without_price, outcome.changed) == (1, 1, 0)
+    assert amounts(store, CostBy.MODEL, LATEST) == amounts(store, CostBy.MODEL, CostFilter())
+
+
+def test_a_cache_hit_stays_free_and_an_estimate_stays_one(store: Store) -> None:
+    hit = row_of(generation(1, **{"everyspan.cache_hit": True}))
+    guess = replace(row_of(generation(2, **{"everyspan.usage.source": "estimated"})), cost=Decimal(1))
+    store.insert([hit, guess])
+
+    run(store)
+
+    assert amounts(store, CostBy.STATE, LATEST) == {
+        "computed": (1, Decimal(0)),
+        "estimated": (1, Decimal("0.0035")),
+    }
+
+
+def test_a_version_that_was_never_finished_is_read_by_nobody(store: Store) -> None:
+    store.insert([recorded(1, "0.003")])
+    dying = _DiesBeforeTheEnd(repricer(store))
+
+    with pytest.raises(KeyboardInterrupt):
+        reprice(dying, Table.load(), CostFilter(), write=True)
+
+    assert amounts(store, CostBy.MODEL, LATEST) == {"gpt-4o": (1, Decimal("0.003"))}
+    assert repricer(store).versions() == []
+
+
+def test_the_command_shows_writes_and_the_api_gives_either(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(tmp_path) as server:
+        server.store.insert([replace(row_of(generation(1)), cost=Decimal("0.003"))])
+        words = ["reprice", "--since", "2025-11-01", "--model", "gpt-4o", "--data-dir", str(tmp_path)]
+
+        tried = dispatch([*words, "--dry-run"])
+        shown = capsys.readouterr().out
+        done = dispatch(words)
+        written = capsys.readouterr().out
+        totals = {
+            prices: get(f"{server.url}/api/v1/costs?prices={prices}").json["total"]["cost"]
+            for prices in ("recorded", "latest")
+        }
+
+    assert (tried, done) == (0, 0)
+    assert "+0.000500" in shown
+    assert "written" not in shown
+    assert "written as version 1" in written
+    assert totals == {"recorded": "0.003", "latest": "0.0035000"}
+
+
+def test_nothing_is_repriced_under_a_contract_that_cannot_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_store(tmp_path / "spans.db").close()
+    monkeypatch.setenv("EVERYSPAN_PRICES", str(tmp_path / "no.toml"))
+    shipped_table.cache_clear()
+
+    exit_code = dispatch(["reprice", "--data-dir", str(tmp_path)])
+
+    shipped_table.cache_clear()
+    assert exit_code == 2
+    assert "nothing was repriced" in capsys.readouterr().err
+
+
+class _Wrapped:
+    """A repricer with something else about it."""
+
+    def __init__(self, inner: Repricer) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        found: Callable[..., Any] = getattr(self._inner, name)
+        return found
+
+
+class _Halved(_Wrapped):
+    def keep(self, version: int, new: Any) -> None:
+        self._inner.keep(version, [replace(each, cost=each.cost / 2) for each in new])
+
+
+class _DiesBeforeTheEnd(_Wrapped):
+    def finish(self, version: int) -> None:
+        raise KeyboardInterrupt
