@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from everyspan.invocation import aws_lambda
     from everyspan.model.receipt import Receipt
     from everyspan.model.usage import Usage
+    from everyspan.reading.client import Client
 
 __all__ = [
+    "Client",
     "EveryspanError",
     "Receipt",
     "Usage",
@@ -43,6 +45,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Client": "everyspan.reading.client",
     "EveryspanError": "everyspan.errors",
     "Receipt": "everyspan.model.receipt",
     "Usage": "everyspan.model.usage",

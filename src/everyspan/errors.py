@@ -11,6 +11,7 @@
     ├── StoreError             the store cannot be opened, read or written
     │   └── NotFoundError      the store does not hold what was asked for
     ├── CollectorError         a request to the collector cannot be accepted
+    ├── AnswerError            a collector was asked and did not answer, or refused
     └── CommandError           a command cannot do what it was asked to; holds the exit code
 
 A message holds what happened, the numbers, and what to do next. None of these reaches a user's LLM call:
@@ -78,6 +79,18 @@ class CollectorError(EveryspanError):
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class AnswerError(EveryspanError):
+    """A collector was asked, and did not answer or refused to.
+
+    Attributes:
+        reached: a collector of ours answered; what is wrong is the question or the key.
+    """
+
+    def __init__(self, message: str, *, reached: bool) -> None:
+        super().__init__(message)
+        self.reached = reached
 
 
 class CommandError(EveryspanError):

@@ -76,6 +76,13 @@ def test_every_name_of_the_package_is_there() -> None:
         everyspan.inti  # noqa: B018 - a slip of the pen
 
 
+def test_the_client_for_notebooks_loads_no_library_beside_the_standard_one() -> None:
+    loaded = loaded_by("import everyspan; everyspan.Client('http://127.0.0.1:1')")
+
+    assert "everyspan.reading" in loaded
+    assert loaded & (HEAVY | {"pandas", "polars", "pyarrow"}) == set()
+
+
 def test_the_help_page_loads_no_server() -> None:
     loaded = loaded_by("from everyspan.cli.main import main\nassert main(['--help']) == 0")
 

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 import click
 
 from everyspan.cli.terminal import printable
-from everyspan.errors import CommandError, EveryspanError
+from everyspan.errors import AnswerError, CommandError, EveryspanError
 from everyspan.version import __version__
 
 REFUSED = 2
 """Exit code: what was asked can not be done as it was asked."""
+
+UNREACHABLE = 3
+"""Exit code: the collector did not answer, or what answered is no collector."""
 
 INTERRUPTED = 130
 """Exit code: Ctrl-C, as shells have it."""
@@ -27,10 +30,13 @@ COMMANDS = {
     ),
     "traces": ("looking", "List traces, newest first."),
     "trace": ("looking", "Show one trace as a tree, with tokens, cost and how each call ended."),
+    "tail": ("tailing", "Follow traces as they arrive, until Ctrl-C."),
     "cost": ("looking", "Add up what calls cost, by model, day, user, ..."),
     "prices": ("prices", "Look into the price table: list, show, diff, check, update."),
     "reprice": ("repricing", "Price recorded calls again; what differs stands beside the recorded costs."),
     "audit": ("looking", "Is every span here? Answered by writer and number."),
+    "export": ("exporting", "Write traces to a file: JSON lines, OTLP, a Chrome trace or Parquet."),
+    "import": ("importing", "Send spans from OTLP files to a collector."),
     "spool": ("spooled", "Show what waits on this machine, and for where."),
     "drain": ("delivery", "Deliver what dead processes left in the spool, and say what became of it."),
     "doctor": ("doctoring", "Say what would lose spans or double them here, and what to do about it."),
@@ -51,7 +57,7 @@ class Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"everyspan.cli.{COMMANDS[cmd_name][0]}")
-        command = getattr(module, cmd_name)
+        command = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_")
         assert isinstance(command, click.Command), f"{cmd_name} is not a click command"
         return command
 
@@ -87,6 +93,8 @@ def dispatch(words: Sequence[str]) -> int:
         return INTERRUPTED
     except CommandError as error:
         return _complain(str(error), exit_code=error.exit_code)
+    except AnswerError as error:
+        return _complain(str(error), exit_code=REFUSED if error.reached else UNREACHABLE)
     except EveryspanError as error:
         return _complain(str(error), exit_code=REFUSED)
     return result if isinstance(result, int) else 0

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from everyspan.cli.ask import Answer, Collector
-from everyspan.cli.looking import NOT_SO, asking
+from everyspan.cli.looking import NOT_SO
+from everyspan.cli.questions import asking
 from everyspan.cli.terminal import at, one_line, printable
 from everyspan.errors import CommandError
 

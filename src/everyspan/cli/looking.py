@@ -2,56 +2,51 @@
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Callable
+import sys
 from typing import Any
 
 import click
 
-from everyspan.cli.ask import Answer, Collector, find
+from everyspan.cli.ask import Answer, Collector, Parameter
+from everyspan.cli.questions import asking, narrowing_calls, narrowing_traces, print_json
 from everyspan.cli.terminal import UNKNOWN, at, lasting, money, one_line, table
 from everyspan.cli.tree import draw
-
-Command = Callable[..., Any]
 
 NOT_SO = 1
 """Exit code: the question was answered, and the answer is no."""
 
-
-def asking(command: Command) -> Command:
-    """Give `command` the options that every question has; it gets `collector` and `as_json`."""
-
-    @click.option("--url", help="The collector. Default: EVERYSPAN_ENDPOINT, else http://127.0.0.1:4319.")
-    @click.option("--api-key", help="Its key. Default: EVERYSPAN_API_KEY.")
-    @click.option("--json", "as_json", is_flag=True, help="Print the API's answer as it is.")
-    @functools.wraps(command)
-    def asked(*context: click.Context, url: str | None, api_key: str | None, **options: Any) -> Any:
-        return command(*context, collector=find(url, api_key), **options)
-
-    return asked
+_BAR_WIDTH = 24
 
 
 @click.command()
-@click.option("--service", help="Only traces in which this service took part.")
-@click.option("--model", help="Only traces in which this model was called.")
-@click.option("--errors", is_flag=True, help="Only traces with an error.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
+@click.option("--before", metavar="CURSOR", help="The page after the one that ended with this `next_cursor`.")
+@narrowing_traces
 @asking
 def traces(
-    *, service: str | None, model: str | None, errors: bool, limit: int, collector: Collector, as_json: bool
+    *,
+    limit: int,
+    before: str | None,
+    wanted: dict[str, Parameter],
+    collector: Collector,
+    as_json: bool,
 ) -> None:
     """List traces, newest first."""
-    wanted = {"service": service, "model": model, "errors": "true" if errors else None, "limit": limit}
-    answer = collector.ask("traces", **wanted)
+    answer = collector.ask("traces", limit=limit, before=before, **wanted)
     if as_json:
-        return _print(answer)
+        return print_json(answer)
     rows = [_trace_row(trace) for trace in answer.get("traces", ())]
     if not rows:
-        return click.echo("no traces yet; `everyspan run script.py` or everyspan.init() makes some")
+        return click.echo(_nothing(narrowed=any(wanted.values())))
     head = ("TRACE", "STARTED (UTC)", "NAME", "SPANS", "CALLS", "ERRORS", "TOOK", "COST")
     table(head, rows, right=frozenset({"SPANS", "CALLS", "ERRORS", "TOOK"}))
     return None
+
+
+def _nothing(*, narrowed: bool) -> str:
+    if narrowed:
+        return "no trace fits"
+    return "no traces yet; `everyspan run script.py` or everyspan.init() makes some"
 
 
 def _trace_row(trace: Answer) -> tuple[str, ...]:
@@ -81,7 +76,7 @@ def trace(*, trace_id: str, project: str | None, text: bool, collector: Collecto
     """Show one trace as a tree, with tokens, cost and how each call ended."""
     answer = collector.ask("traces", trace_id, project=project)
     if as_json:
-        return _print(answer)
+        return print_json(answer)
     for line in draw(answer, text=text):
         click.echo(line)
     return None
@@ -105,7 +100,23 @@ class _Cost(click.Group):
 @click.pass_context
 @click.option(
     "--by",
-    type=click.Choice(["day", "project", "service", "model", "provider", "user", "session", "state"]),
+    type=click.Choice(
+        [
+            *(
+                "day",
+                "hour",
+                "project",
+                "service",
+                "model",
+                "provider",
+                "user",
+                "session",
+                "environment",
+                "tag",
+            ),
+            "state",
+        ]
+    ),
     default="model",
     show_default=True,
     help="What to group by.",
@@ -117,25 +128,46 @@ class _Cost(click.Group):
     show_default=True,
     help="The costs that were recorded, or those of `everyspan reprice` where there are any.",
 )
+@click.option("--csv", "as_csv", is_flag=True, help="Print a table for spreadsheets.")
+@narrowing_calls
 @asking
-def cost(context: click.Context, *, by: str, prices: str, collector: Collector, as_json: bool) -> None:
+def cost(
+    context: click.Context,
+    *,
+    by: str,
+    as_csv: bool,
+    wanted: dict[str, Parameter],
+    collector: Collector,
+    as_json: bool,
+) -> None:
     """Add up what calls cost, by model, day, user, ...; `explain` redoes the sums of one trace.
 
-    Exact: each call counts once, and what has no price is said.
+    Exact: each call counts once, and what has no price is said. On a terminal a bar shows each group's share.
     """
     if context.invoked_subcommand:
         return None
-    answer = collector.ask("costs", by=by, prices=prices)
+    if as_csv:
+        return click.echo(collector.text("costs.csv", by=by, **wanted), nl=False)
+    answer = collector.ask("costs", by=by, **wanted)
     if as_json:
-        return _print(answer)
-    groups = [_cost_row(group) for group in answer.get("groups", ())]
+        return print_json(answer)
+    groups = answer.get("groups", ())
+    narrowed = any(value for name, value in wanted.items() if name != "prices")
     if not groups:
-        return click.echo("no calls yet")
-    total = ("TOTAL", *_cost_row(answer["total"])[1:])
-    table(
-        (by.upper(), "CALLS", "IN", "OUT", "COST"), [*groups, total], right=frozenset({"CALLS", "IN", "OUT"})
-    )
+        return click.echo("no calls fit" if narrowed else "no calls yet")
+    head: tuple[str, ...] = (by.upper(), "CALLS", "IN", "OUT", "COST")
+    rows = [_cost_row(group) for group in (*groups, {**answer["total"], "value": "TOTAL"})]
+    if sys.stdout.isatty():
+        head, rows = (*head, ""), [(*row, bar) for row, bar in zip(rows, [*_bars(groups), ""], strict=True)]
+    table(head, rows, right=frozenset({"CALLS", "IN", "OUT"}))
     return None
+
+
+def _bars(groups: list[Answer]) -> list[str]:
+    """A bar for each group, as long as its share of the dearest."""
+    amounts = [float(group["cost"] or 0) for group in groups]  # for drawing only
+    dearest = max(amounts, default=0)
+    return ["█" * round(_BAR_WIDTH * amount / dearest) if dearest else "" for amount in amounts]
 
 
 def _cost_row(group: Answer) -> tuple[str, ...]:
@@ -156,7 +188,7 @@ def audit(*, service: str | None, writer: str | None, collector: Collector, as_j
     """Is every span here? Answered by writer and number. Ends with 0 only when the verdict is `complete`."""
     answer = collector.ask("completeness", service=service, writer=writer)
     if as_json:
-        _print(answer)
+        print_json(answer)
     else:
         _print_audit(answer)
     return 0 if answer.get("verdict") == "complete" else NOT_SO
@@ -188,8 +220,3 @@ def _ranges(ranges: list[Any] | None) -> str:
     """Numbers as `3` and `5-9`, the first few of them."""
     words = [f"{first}" if first == last else f"{first}-{last}" for first, last in ranges or ()]
     return ",".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "") or "0"
-
-
-def _print(answer: Answer) -> None:
-    # ASCII only: everything that could steer a terminal stays escaped.
-    click.echo(json.dumps(answer, indent=2, ensure_ascii=True))
