@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any
 
-from everyspan.model.money import CostLine, CostState
 from everyspan.record import names
 from everyspan.store.rows import SpanRow
 
@@ -26,38 +24,28 @@ class SumLine:
 
 
 def sum_of(row: SpanRow) -> tuple[SumLine, ...]:
-    """The lines of a span's cost; empty when nobody wrote them down or they do not make the amount that is stored.
+    """The lines of a span's cost; empty when nobody wrote them down, or they do not make the amount that is stored.
 
-    The recorder writes its lines on the span, the collector into the note of what it priced itself.
+    The recorder writes its lines on the span, the collector those of what it priced itself into the note of the cost.
     """
-    if row.cost is None or row.cost_state in (None, CostState.STATED, CostState.UNPRICED):
+    if row.cost is None:
         return ()
-    lines = lines_of(row.attributes, row.cost_note)
+    lines = _written(row)
     if sum((line.amount for line in lines), Decimal(0)) != row.cost:
-        return ()
-    return tuple(
-        SumLine(
-            kind=line.kind,
-            tokens=line.tokens,
-            per_million=line.rate.scaleb(_MILLION).normalize(),
-            amount=line.amount,
-        )
-        for line in lines
-    )
+        return ()  # an explanation that does not add up explains nothing
+    return lines
 
 
-def lines_of(attributes: str, note: str) -> tuple[CostLine, ...]:
-    """The lines of a sum as they were written down with the cost, by the recorder or by the collector."""
-    for text, *path in ((attributes, "attributes", names.COST_LINES), (note, "lines")):
-        try:
-            said: Any = json.loads(text)
-            for key in path:
-                said = said[key]
-            listed = json.loads(said) if isinstance(said, str) else said
-            return tuple(
-                CostLine(str(kind), int(count), Decimal(rate), Decimal(paid))
-                for kind, count, rate, paid in listed
-            )
-        except (KeyError, TypeError, ValueError, InvalidOperation):
-            continue  # not written here: another recorder's span, or one of an everyspan before there were lines
-    return ()
+def _written(row: SpanRow) -> tuple[SumLine, ...]:
+    """The lines, each a list of kind, tokens, rate and amount."""
+    try:
+        attributes = json.loads(row.attributes).get("attributes") or {}
+        said = attributes.get(names.COST_LINES) or json.loads(row.cost_note or "{}").get("lines") or ()
+        return tuple(_line(*each) for each in (json.loads(said) if isinstance(said, str) else said))
+    except (AttributeError, TypeError, ValueError, InvalidOperation):
+        return ()  # another recorder's attribute of the same name
+
+
+def _line(kind: str, tokens: int, rate: str, amount: str) -> SumLine:
+    per_million = Decimal(rate).scaleb(_MILLION).normalize()
+    return SumLine(kind=kind, tokens=int(tokens), per_million=per_million, amount=Decimal(amount))

@@ -87,6 +87,8 @@ def _columns(row: SpanRow) -> dict[str, Any]:
         said[names.COST_TABLE] = note.get("table") or ""
         said[names.COST_MODEL] = note.get("model") or ""
         said[names.COST_UNPRICED] = note.get("unpriced") or ""
+        if note.get("lines"):
+            said[names.COST_LINES] = json.dumps(note["lines"], separators=(",", ":"))
     return {name: value for name, value in said.items() if value != ""}
 
 
