@@ -30,6 +30,7 @@ from everyspan.web import langfuse, pages
 from everyspan.web.api import Api
 from everyspan.web.connections import ConnectionLimits, limited
 from everyspan.web.guard import App, Guard, Receive, Scope, Send
+from everyspan.web.jaeger import Jaeger
 from everyspan.web.live import Live
 
 DEFAULT_HOST = "127.0.0.1"
@@ -181,7 +182,7 @@ def _opened(options: Options) -> Iterator[Server]:
         collector = Collector(options.data_dir / "inbox", store, keys, options.limits)
         opened.callback(collector.close)
         live = Live(lambda: (collector.moved.bodies, collector.moved.failures))
-        api = [*Api(store, collector).routes(), *live.routes()]
+        api = [*Api(store, collector).routes(), *live.routes(), *Jaeger(store).routes()]
         routes = [*api, *langfuse.routes(), *pages.routes()]
         guard = Guard(Starlette(routes=routes), keys, host=options.host)
         app, limits = _by_path(collector.door, guard), options.connections
