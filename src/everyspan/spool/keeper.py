@@ -74,31 +74,23 @@ class Keeper:
         self._refusal = DISK
         self._is_full = False
         self._news = News(self.tally)
+        self._owed = (self.ring.frames, self.tally.untold_notes, self._news.ended_calls)
+        """What goes to disk before the next frame does, and holds nothing nearly always."""
         self._noticed: set[str] = set()
         self._finishing = False
 
     @property
     def crowded(self) -> bool:
         """Whether four fifths of the cap are in use."""
-        return self._room.crowded(self.writer.waiting_bytes if self.writer is not None else 0)
-
-    def writer_now(self) -> Writer:
-        """The writer for the next frame; a new one at first and after the last one was closed."""
-        if self.writer is None or self.writer.closed:
-            segment_bytes = self._segment_bytes
-            if self._drop is Drop.OLDEST:
-                # What gives way is a whole segment: it should be a small part of everything.
-                segment_bytes = max(min(segment_bytes, self._room.cap_bytes // 16), _LEAST_SEGMENT_BYTES)
-            self.writer = Writer(
-                self._root, about=self._about, segment_bytes=segment_bytes, write=self._write
-            )
-        return self.writer
+        return self.writer is not None and self.writer.waiting_bytes >= self._room.crowded_at_bytes
 
     def keep(self, kind: Kind, payload: bytes | bytearray, stamp_at: int | None) -> Kept:
         """Number one frame, stamp it, and put it where there is room."""
         if kind is Kind.PART:
             return self._keep_part(payload)
-        writer = self.writer_now()
+        writer = self.writer
+        if writer is None or writer.closed:
+            writer = self._new_writer()
         seq = writer.next_seq()
         kept = Kept.DROPPED
         reason = INTERRUPTED
@@ -113,7 +105,10 @@ class Keeper:
             kept = self._whereabouts(writer, kind, seq)
             raise
         finally:
-            self._account(kept, kind, seq, reason)
+            if kept is Kept.DISK:
+                self.tally.on_disk += kind in CARGO
+            else:
+                self._account(kept, kind, seq, reason)
         return kept
 
     def _keep_part(self, payload: bytes | bytearray) -> Kept:
@@ -134,7 +129,7 @@ class Keeper:
         if writer is None or writer.closed:
             return False
         if size_bytes > RING_BYTES and not self._retry_at_s:
-            return not self._has_room(writer, size_bytes)
+            return not self._room.has_room(writer.id, writer.waiting_bytes, HEADER_BYTES + size_bytes)
         if not self.ring and not self._retry_at_s:
             return False
         self.settle()
@@ -248,6 +243,15 @@ class Keeper:
         except OSError as error:
             self.tally.failed(error)
 
+    def _new_writer(self) -> Writer:
+        """The writer for the next frame at first, and after the last one was closed."""
+        segment_bytes = self._segment_bytes
+        if self._drop is Drop.OLDEST:
+            # What gives way is a whole segment: it should be a small part of everything.
+            segment_bytes = max(min(segment_bytes, self._room.cap_bytes // 16), _LEAST_SEGMENT_BYTES)
+        self.writer = Writer(self._root, about=self._about, segment_bytes=segment_bytes, write=self._write)
+        return self.writer
+
     def _place(self, writer: Writer, held: Held) -> Kept:
         if len(held.payload) > MAX_PAYLOAD_BYTES:
             return Kept.DROPPED
@@ -267,7 +271,8 @@ class Keeper:
 
     def _tried(self, writer: Writer, held: Held | None) -> bool:
         try:
-            self._catch_up(writer)
+            if any(self._owed):
+                self._catch_up(writer)
             if held is not None:
                 self._to_disk(writer, held)
         except OSError as error:
@@ -326,15 +331,13 @@ class Keeper:
         self._news.write(writer)
 
     def _to_disk(self, writer: Writer, held: Held) -> None:
-        if not self._finishing and not self._has_room(writer, len(held.payload)):
+        kind, seq, payload = held
+        size_bytes = HEADER_BYTES + len(payload)
+        if not self._finishing and not self._room.has_room(writer.id, writer.waiting_bytes, size_bytes):
             waiting_bytes, cap_bytes = writer.waiting_bytes, self._room.cap_bytes
             raise _CapReachedError(errno.EDQUOT, f"{waiting_bytes} bytes wait; the cap is {cap_bytes}")
-        writer.put(held.kind, held.seq, held.payload)
+        writer.put(kind, seq, payload)
         self.placed += 1
-
-    def _has_room(self, writer: Writer, payload_bytes: int) -> bool:
-        more_bytes = HEADER_BYTES + payload_bytes
-        return self._room.has_room(writer.id, writer.waiting_bytes, more_bytes)
 
     def _whereabouts(self, writer: Writer, kind: Kind, seq: int) -> Kept:
         if writer.holds(kind, seq):
@@ -344,9 +347,7 @@ class Keeper:
 
     def _account(self, kept: Kept, kind: Kind, seq: int, reason: str) -> None:
         spans = int(kind in CARGO)
-        if kept is Kept.DISK:
-            self.tally.on_disk += spans
-        elif kept is Kept.MEMORY:
+        if kept is Kept.MEMORY:
             self.tally.in_memory += spans
         else:
             self.tally.drop(reason, seq, seq, spans=spans)

@@ -46,6 +46,8 @@ class Log:
     - KeyboardInterrupt within our write: the frame is found on disk or told as dropped, and the exception goes on.
     """
 
+    _busy: bool
+    _keeper: Keeper
     _backlog: LivingBacklog | None
     _ticking: IntervalSync | None
 
@@ -105,7 +107,14 @@ class Log:
             if self._busy:
                 self._reentered.append((kind, bytes(payload), stamp_at))
                 return Kept.MEMORY
-            kept = self._append(kind, payload, stamp_at)
+            self._busy = True
+            try:
+                kept = self._keeper.keep(kind, payload, stamp_at)
+            finally:
+                self._busy = False
+            # What came in while `_busy` was True is in the list by now; what comes from here on writes itself.
+            if self._reentered:
+                self._append_reentered()
         if self._keeper.notices:
             self._say()
         if kind is Kind.PART:
@@ -222,16 +231,14 @@ class Log:
         self._durable_to = self._suspect_to = 0
         self._ticking = None
 
-    def _append(self, kind: Kind, payload: bytes | bytearray, stamp_at: int | None) -> Kept:
-        self._busy = True
-        try:
-            kept = self._keeper.keep(kind, payload, stamp_at)
-        finally:
-            self._busy = False
-        # What came in while `_busy` was True is in the list by now; what comes from here on writes itself.
+    def _append_reentered(self) -> None:
         while self._reentered:
-            self._append(*self._reentered.pop(0))
-        return kept
+            kind, payload, stamp_at = self._reentered.pop(0)
+            self._busy = True
+            try:
+                self._keeper.keep(kind, payload, stamp_at)
+            finally:
+                self._busy = False
 
     def _wait_for_room(self, size_bytes: int) -> None:
         """Return when a frame of this size would be kept, or after the time that the user set.

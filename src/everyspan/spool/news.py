@@ -20,18 +20,18 @@ class News:
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
-        self._ended: list[int] = []
+        self.ended_calls: list[int] = []
         """Calls by the number of their START frame, which is on disk: without a word a successor makes up their end."""
         self._told_in: list[tuple[int, DropNote | list[int]]] = []
         """In which segments what was said; those of segments that were delivered leave at the next one."""
 
     def __bool__(self) -> bool:
         """Whether something is still to be said."""
-        return bool(self._ended or self._tally.untold())
+        return bool(self.ended_calls or self._tally.untold())
 
     def ended(self, begun: Iterable[int]) -> None:
         """Calls whose SPAN frame was settled and is in no segment."""
-        self._ended += begun
+        self.ended_calls += begun
 
     def write(self, writer: Writer) -> None:
         """Say everything.
@@ -39,10 +39,10 @@ class News:
         Raises:
             OSError: the disk does not take it; the rest is still to be said.
         """
-        while self._ended:
-            begun = self._ended[:_MOST_IN_ONE_FRAME]
+        while self.ended_calls:
+            begun = self.ended_calls[:_MOST_IN_ONE_FRAME]
             writer.put(Kind.ENDED, 0, note(Kind.ENDED, {"writer": writer.id, "begun": begun}))
-            del self._ended[: len(begun)]
+            del self.ended_calls[: len(begun)]
             self._said(writer, begun)
         for drop in self._tally.untold():
             writer.put(Kind.DROP, 0, told_by(writer, drop))
@@ -57,12 +57,12 @@ class News:
             if isinstance(said, DropNote):
                 self._tally.retell(said)
             else:
-                self._ended += said
+                self.ended_calls += said
         self._told_in = [each for each in self._told_in if each[0] >= before]
 
     def forget(self) -> None:
         """The writer ended without a disk to tell it to."""
-        self._ended.clear()
+        self.ended_calls.clear()
         self._tally.forget_untold()
 
     def _said(self, writer: Writer, what: DropNote | list[int]) -> None:

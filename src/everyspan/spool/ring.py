@@ -23,11 +23,12 @@ class Ring:
     """First in, first out, up to `RING_BYTES` of payload. Its log's lock guards it."""
 
     def __init__(self) -> None:
-        self._frames: deque[Held] = deque()
+        self.frames: deque[Held] = deque()
+        """Oldest first."""
         self._size_bytes = 0
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return len(self.frames)
 
     def fits(self, size_bytes: int) -> bool:
         """Whether there is room for a payload of this size."""
@@ -37,22 +38,22 @@ class Ring:
         """Keep `held`; False when there is no room for it."""
         if not self.fits(len(held.payload)):
             return False
-        self._frames.append(held)
+        self.frames.append(held)
         self._size_bytes += len(held.payload)
         return True
 
     def oldest(self) -> Held:
         """The frame to write next, which stays here until `shift`."""
-        return self._frames[0]
+        return self.frames[0]
 
     def newest(self) -> Held:
         """The frame that came last."""
-        return self._frames[-1]
+        return self.frames[-1]
 
     def first(self, limit_bytes: int) -> list[Held]:
         """The oldest frames: as many as fit the limit, but at least one where there is one."""
         found: list[Held] = []
-        for held in self._frames:
+        for held in self.frames:
             limit_bytes -= len(held.payload)
             if found and limit_bytes < 0:
                 break
@@ -61,6 +62,6 @@ class Ring:
 
     def shift(self) -> Held:
         """Take the oldest frame out."""
-        held = self._frames.popleft()
+        held = self.frames.popleft()
         self._size_bytes -= len(held.payload)
         return held

@@ -67,7 +67,8 @@ class Room:
         self._asked_bytes = cap_bytes
         self._cap_bytes = cap_bytes if cap_bytes is not None else MOST_BYTES
         self._elsewhere_bytes = 0
-        self._crowded_at_bytes = self._cap_bytes * 4 / 5
+        self.crowded_at_bytes = self._cap_bytes * 4 / 5
+        """How much this writer may have waiting before the spool is nearly full."""
         self._look_at_s = 0.0
         self._asked = 0
 
@@ -80,13 +81,13 @@ class Room:
         """Whether `more_bytes` fit beside the `waiting_bytes` of `writer` and what others have."""
         self._asked += 1
         needed_bytes = waiting_bytes + more_bytes
-        if self._asked % _LOOK_EVERY_FRAMES == 1 or needed_bytes >= self._crowded_at_bytes:
+        if self._asked % _LOOK_EVERY_FRAMES == 1 or needed_bytes >= self.crowded_at_bytes:
             self._look_when_due(writer, waiting_bytes, needed_bytes)
         return needed_bytes + self._elsewhere_bytes <= self._cap_bytes
 
     def crowded(self, waiting_bytes: int) -> bool:
         """Whether four fifths are in use."""
-        return waiting_bytes >= self._crowded_at_bytes
+        return waiting_bytes >= self.crowded_at_bytes
 
     def _look_when_due(self, writer: WriterId, waiting_bytes: int, needed_bytes: int) -> None:
         now_s = monotonic_s()
@@ -106,7 +107,7 @@ class Room:
         if self._asked_bytes is None:
             kept_bytes = waiting_bytes + self._elsewhere_bytes
             self._cap_bytes = default_cap_bytes(self._root, kept_bytes=kept_bytes)
-        self._crowded_at_bytes = self._cap_bytes * 4 / 5 - self._elsewhere_bytes
+        self.crowded_at_bytes = self._cap_bytes * 4 / 5 - self._elsewhere_bytes
 
 
 def _waiting_in(directory: Path) -> int:

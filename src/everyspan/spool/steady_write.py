@@ -35,25 +35,23 @@ class SteadyWrite:
         Raises:
             OSError: as `os.write`.
         """
-        began_s = monotonic_s()
-        if self._write is None or len(record) > _KEEPS_GIL_UP_TO_BYTES or began_s < self._yield_until_s:
+        write, size_bytes, began_s = self._write, len(record), monotonic_s()
+        if write is None or size_bytes > _KEEPS_GIL_UP_TO_BYTES or began_s < self._yield_until_s:
             return os.write(fd, record)
-        written = self._keeping_gil(self._write, fd, record)
-        ended_s = monotonic_s()
-        self._slow = self._slow + 1 if ended_s - began_s > _SLOW_S else 0
-        if self._slow >= _SLOW_IN_A_ROW:
-            self._slow, self._yield_until_s = 0, ended_s + _YIELD_FOR_S
-        return written
-
-    @staticmethod
-    def _keeping_gil(write: Callable[[int, bytes, int], int], fd: int, record: bytes) -> int:
-        while True:
-            written = write(fd, record, len(record))
-            if written >= 0:
-                return written
+        written = write(fd, record, size_bytes)
+        while written < 0:
             number = ctypes.get_errno()
             if number != errno.EINTR:
                 raise OSError(number, os.strerror(number))
+            written = write(fd, record, size_bytes)
+        ended_s = monotonic_s()
+        if ended_s - began_s > _SLOW_S:
+            self._slow += 1
+            if self._slow >= _SLOW_IN_A_ROW:
+                self._slow, self._yield_until_s = 0, ended_s + _YIELD_FOR_S
+        else:
+            self._slow = 0
+        return written
 
 
 def _libc_write() -> Callable[[int, bytes, int], int] | None:

@@ -61,7 +61,8 @@ class Tally:
         self.set_aside = 0
         self.dropped: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
-        self._untold: dict[str, DropNote] = {}
+        self.untold_notes: dict[str, DropNote] = {}
+        """By reason, what no DROP frame names yet."""
 
     @property
     def spans(self) -> int:
@@ -76,38 +77,38 @@ class Tally:
         """Count frames `first` to `last`, `spans` of them spans, as dropped, and remember to tell."""
         if spans:
             self.dropped[reason] += spans
-        note = self._untold.get(reason) or DropNote(reason, [], 0)
+        note = self.untold_notes.get(reason) or DropNote(reason, [], 0)
         if note.ranges and note.ranges[-1][1] == first - 1:
             note.ranges[-1][1] = last
         else:
             note.ranges.append([first, last])
-        self._untold[reason] = note._replace(spans=note.spans + spans)
+        self.untold_notes[reason] = note._replace(spans=note.spans + spans)
 
     def untold(self) -> list[DropNote]:
         """What no DROP frame names yet."""
-        return list(self._untold.values())
+        return list(self.untold_notes.values())
 
     def told(self, note: DropNote) -> None:
         """A DROP frame names `note` now; what was dropped since is still to be told."""
-        current = self._untold.pop(note.reason, None)
+        current = self.untold_notes.pop(note.reason, None)
         if current is None:
             return
         last = note.ranges[-1][1]
         rest = [[max(start, last + 1), end] for start, end in current.ranges if end > last]
         if rest:
-            self._untold[note.reason] = DropNote(note.reason, rest, current.spans - note.spans)
+            self.untold_notes[note.reason] = DropNote(note.reason, rest, current.spans - note.spans)
 
     def retell(self, note: DropNote) -> None:
         """The DROP frame that named `note` is gone, undelivered: it is counted already, and to be told again."""
-        current = self._untold.get(note.reason) or DropNote(note.reason, [], 0)
+        current = self.untold_notes.get(note.reason) or DropNote(note.reason, [], 0)
         ranges: list[list[int]] = []
         for first, last in sorted([*note.ranges, *current.ranges]):
             if ranges and ranges[-1][1] >= first - 1:
                 ranges[-1][1] = max(last, ranges[-1][1])
             else:
                 ranges.append([first, last])
-        self._untold[note.reason] = DropNote(note.reason, ranges, note.spans + current.spans)
+        self.untold_notes[note.reason] = DropNote(note.reason, ranges, note.spans + current.spans)
 
     def forget_untold(self) -> None:
         """The writer ended without a disk to tell it to."""
-        self._untold.clear()
+        self.untold_notes.clear()
