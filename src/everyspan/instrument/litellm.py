@@ -23,6 +23,7 @@ from everyspan.instrument.answers import ChatAnswer
 from everyspan.instrument.imports import when_imported
 from everyspan.instrument.litellm_request import read_request
 from everyspan.record.call import Call, End, Entered, current, end_of
+from everyspan.record.opening import start_span
 from everyspan.record.registry import Registry
 from everyspan.record.stream import is_stream, track
 from everyspan.record.tally import TALLY
@@ -156,12 +157,13 @@ class LitellmHooks:
         try:
             request = read_request(operation, args, kwargs, self._registry)
             started_ns = time.time_ns()
-            span = self._tracer().start_span(
+            span = start_span(
+                self._tracer(),
                 request.name,
                 context=request.parent,
                 kind=SpanKind.CLIENT,
                 attributes=request.attributes,
-                start_time=started_ns,
+                start_ns=started_ns,
             )
             call = Call(span, model=request.model, started_ns=started_ns)
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
