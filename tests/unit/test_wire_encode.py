@@ -19,6 +19,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from everyspan.errors import WireError
 from everyspan.model.ids import Seq, WriterId
+from everyspan.wire import values
 from everyspan.wire.decode import identify, span_ids
 from everyspan.wire.encode import Encoded, encode_interrupted, encode_span, encode_started
 from everyspan.wire.envelope import unwrap, wrap
@@ -253,3 +254,20 @@ def test_no_length_of_a_text_changes_what_is_read_back(key: str, around: int) ->
 
         assert attribute(payload, key).string_value == "x" * length
         assert attribute(payload, "next").int_value == 1
+
+
+def test_a_value_that_is_met_again_is_written_as_it_is_now() -> None:
+    inner: list[Any] = ["stop"]
+    reasons, nested = ("stop", "length"), (inner,)
+    met = [reasons, nested, inner, "stop", (1,), (True,), (1.0,), reasons]
+
+    before = [values.attribute(b"\x4a", "key", value) for value in met]
+    inner.append("length")
+    after = [values.attribute(b"\x4a", "key", value) for value in met]
+    elsewhere = values.attribute(b"\x0a", "key", reasons)
+
+    assert len(set(before)) == len(met) - 1  # `reasons` twice
+    assert after[1] != before[1]
+    assert after[2] != before[2]
+    assert [after[0], *after[3:]] == [before[0], *before[3:]]
+    assert elsewhere == b"\x0a" + before[0][1:]

@@ -23,6 +23,11 @@ from everyspan.record.messages import messages_as_json
 from everyspan.record.registry import Arrived, Registry
 from everyspan.record.text import as_json
 
+_REASONS: dict[tuple[str, ...], tuple[str, ...]] = {
+    reasons: reasons for reasons in (("stop",), ("length",), ("tool_calls",))
+}
+"""How nearly all answers end: the same object each time, so that the encoder knows it again."""
+
 
 class Answered:
     """The facts of an answer that every library can tell, on the way to attributes."""
@@ -55,7 +60,8 @@ class Answered:
         if self.provider:
             found[names.PROVIDER] = self.provider
         if self.finish_reasons:
-            found[names.FINISH_REASONS] = tuple(self.finish_reasons)
+            reasons = tuple(self.finish_reasons)
+            found[names.FINISH_REASONS] = _REASONS.get(reasons, reasons)
         if self.cache_hit:
             found[names.CACHE_HIT] = True
         if self.usage is not None:
@@ -124,7 +130,7 @@ class ChatAnswer:
         self._chunks: list[Any] = []
         self._whole: Any = None
         self._kept_chunks: list[Any] | None = None
-        self._growing = GrowingMessage()
+        self._growing: GrowingMessage | None = None
         self._parts = self._grown = self._seen = 0
 
     @classmethod
@@ -149,8 +155,9 @@ class ChatAnswer:
     def keep_part(self, call: Call) -> None:
         """See `Answer`. Of several choices only the first is kept until the end."""
         fresh, self._grown = self._chunks[self._grown :], len(self._chunks)
+        growing = self._growing = self._growing or GrowingMessage()
         for chunk in fresh:
-            grow(self._growing, chunk)
+            grow(growing, chunk)
         found: dict[str, AttributeValue] = {}
         if not self._parts:
             found[names.TIME_TO_FIRST_CHUNK] = call.first_chunk_ns / 1e9
@@ -160,9 +167,9 @@ class ChatAnswer:
         found.update(self._input_usage())
         grown: dict[str, tuple[str, str]] = {}
         if Dialect.OTLP in self._registry.dialects:
-            grown[names.OUTPUT_MESSAGES] = self._growing.take_genai()
+            grown[names.OUTPUT_MESSAGES] = growing.take_genai()
         if Dialect.LANGFUSE in self._registry.dialects:
-            grown[names.LANGFUSE_OUTPUT] = self._growing.take_chat()
+            grown[names.LANGFUSE_OUTPUT] = growing.take_chat()
         grows = [(name, text) for name, (text, _) in grown.items() if text]
         closes = {name: end for name, (_, end) in grown.items() if end}
         if found or grows:

@@ -112,7 +112,8 @@ def _read(operation: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], regi
         found[names.STREAM] = True
     _write_input(found, _prompt(args, kwargs), kwargs, registry)
     metadata = kwargs.get("metadata") or {}
-    metadata = metadata if isinstance(metadata, Mapping) else {}
+    if type(metadata) is not dict and not isinstance(metadata, Mapping):
+        metadata = {}
     if Dialect.LANGFUSE in registry.dialects:
         found[names.LANGFUSE_TYPE] = "embedding" if operation == "embeddings" else "generation"
         if parameters:

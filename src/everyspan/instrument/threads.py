@@ -18,10 +18,12 @@ def install() -> None:
 
 
 def _submit(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if len(args) < 2 or not trace.get_current_span().get_span_context().is_valid:
+    if len(args) < 2:
         return original(*args, **kwargs)
     pool, work, *rest = args
-    # `asyncio.to_thread` and litellm bring a context of their own.
+    # `asyncio.to_thread` and litellm bring a context of their own. This is asked first: it takes one step.
     if isinstance(getattr(work, "__self__", None), contextvars.Context):
+        return original(*args, **kwargs)
+    if not trace.get_current_span().get_span_context().is_valid:
         return original(*args, **kwargs)
     return original(pool, contextvars.copy_context().run, work, *rest, **kwargs)

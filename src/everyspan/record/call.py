@@ -214,7 +214,7 @@ def current() -> Call | None:
     A finished call does not count: background tasks inherit the context of the call that started them.
     """
     call = _current.get()
-    return None if call is None or call.ended else call
+    return None if call is None or not call._latch else call
 
 
 def inherited() -> Call | None:

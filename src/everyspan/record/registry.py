@@ -142,4 +142,5 @@ class Registry:
 
 
 def _key(outlet: Outlet, span: ReadableSpan) -> tuple[int, int]:
-    return id(outlet.log), span.context.span_id if span.context is not None else 0
+    context = span.context
+    return id(outlet.log), 0 if context is None else context.span_id

@@ -24,6 +24,7 @@ from everyspan.wire.protobuf import FIXED64, FIXED_32, FIXED_64, Field, delimite
 from everyspan.wire.stamp import PLACEHOLDER, STAMP, STAMP_LENGTH
 from everyspan.wire.values import add_attributes, attribute
 
+_SPAN, _START = tag_of(Kind.SPAN), tag_of(Kind.START)
 _SPAN_ATTRIBUTE = b"\x4a"
 _STAMP_ATTRIBUTE = attribute(_SPAN_ATTRIBUTE, STAMP, PLACEHOLDER.decode())
 
@@ -81,7 +82,7 @@ def encode_span(span: ReadableSpan, *, extra: Mapping[str, AttributeValue] | Non
     Raises:
         WireError: the span has no context, so nothing can refer to it.
     """
-    return _encoded(tag_of(Kind.SPAN), span, extra)
+    return _encoded(_SPAN, span, extra)
 
 
 def encode_started(span: ReadableSpan) -> Encoded:
@@ -92,7 +93,7 @@ def encode_started(span: ReadableSpan) -> Encoded:
     Raises:
         WireError: the span has no context.
     """
-    return _encoded(tag_of(Kind.START), span, None)
+    return _encoded(_START, span, None)
 
 
 def encode_interrupted(start_payload: bytes, *, end_ns: int, more: bytes = b"", why: str = _DIED) -> bytes:

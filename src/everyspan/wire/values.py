@@ -20,13 +20,16 @@ _SHORT = 0x78
 _MEDIUM = 0x4000 - 6
 """The same for two bytes, when the value has at least 128."""
 
+_TEXTS = frozenset({str})
+"""Types of which a tuple can not change while it is remembered, nor equal another that is written differently."""
+
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 
-_Known = tuple[bytes, bytes, str | None, bytes]
+_Known = tuple[bytes, bytes, object, bytes]
 
-# By key: KeyValue.key with its tag and length; and the last short text that was its value, with the tag before it and
-# the whole field as encoded then. Names of models, providers and operations are the same object span after span. Keys
-# come from a small set, but a user may build them from data.
+# By key: KeyValue.key with its tag and length; and the last short text, or tuple of texts, that was its value, with the
+# tag before it and the whole field as encoded then. Names of models, providers and operations are the same object span
+# after span. Keys come from a small set, but a user may build them from data.
 _known: dict[str, _Known] = {}
 
 
@@ -78,7 +81,10 @@ def add_attributes(parts: list[bytes], tag: bytes, items: Iterable[tuple[str, ob
                     b"%b%c%b\x12\x03\x18%c%c" % (tag, size + 5, name, value & 0x7F | 0x80, value >> 7)
                 )
         else:
-            parts.append(_long(tag, name, b"", any_value(value)))
+            encoded = _long(tag, name, b"", any_value(value))
+            parts.append(encoded)
+            if type(value) is tuple and len(encoded) < _SHORT and _TEXTS.issuperset(map(type, value)):
+                known[key] = name, tag, value, encoded
 
 
 def _long(tag: bytes, name: bytes, head: bytes, content: bytes) -> bytes:
