@@ -1,7 +1,8 @@
 # Everything a contributor types. Needs git, make and Python 3.11 or newer; the rest is installed into .venv.
 #
 #   make demo     the report's script against a local provider, without and with everyspan
-#   make test     every test except the soak runs
+#   make test     every test except the soak runs and the clients
+#   make test-clients  Langfuse's SDKs 2 to 4 and litellm's callbacks against the collector, in environments of their own
 #   make torture  the reliability suite in its full size: about two hours, see docs/reliability.md
 #   make check    formatting, lint, types, import contracts
 #   make prices   the price table from the pinned packages; says what changed
@@ -17,7 +18,7 @@ OLDEST := .venv-oldest/bin
 # litellm otherwise fetches its price map over the network while it is imported.
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: help setup demo test test-oldest soak torture check format prices bench lock clean
+.PHONY: help setup demo test test-oldest test-clients soak torture check format prices bench lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -40,6 +41,9 @@ test: .venv/.ready
 # What drives litellm, against the oldest version that is supported.
 test-oldest: .venv-oldest/.ready
 	@$(OLDEST)/python -m pytest tests/e2e -k litellm $(ARGS)
+
+test-clients: .venv/.ready
+	@$(BIN)/python -m pytest -m clients tests/clients $(ARGS)
 
 soak: .venv/.ready
 	@$(BIN)/python -m pytest -m soak $(ARGS)
@@ -74,5 +78,5 @@ lock: .venv/.ready
 	  --exclude-newer 2026-05-01T00:00:00Z --output-file requirements/oldest.txt
 
 clean:
-	rm -rf .venv .venv-oldest .demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-oldest .venv-clients .demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

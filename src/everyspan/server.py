@@ -183,7 +183,7 @@ def _opened(options: Options) -> Iterator[Server]:
         opened.callback(collector.close)
         live = Live(lambda: (collector.moved.bodies, collector.moved.failures))
         api = [*Api(store, collector).routes(), *live.routes(), *Jaeger(store).routes()]
-        routes = [*api, *langfuse.routes(), *pages.routes()]
+        routes = [*api, *langfuse.routes(store), *pages.routes()]
         guard = Guard(Starlette(routes=routes), keys, host=options.host)
         app, limits = _by_path(collector.door, guard), options.connections
         server = Server(app, sock, store=store, collector=collector, limits=limits)

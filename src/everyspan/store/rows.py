@@ -12,13 +12,17 @@ from everyspan.model.usage import Usage
 INTERRUPTED = "interrupted"
 """The `end` of a span whose process died before the call ended."""
 
+REVISED = "l:"
+"""How the key of a row begins that a later one with the same key replaces, instead of being a repetition of it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanRow:
     """One span as it is stored. `key` is its identity: inserting a row whose (project, key) is known changes nothing.
 
-    `key` is `w:<writer>:<seq>` for a span that carries our stamp, else `h:<trace id>:<span id>:<content hash>`:
-    ids alone collide, because `random.seed()` makes the OpenTelemetry SDK repeat them.
+    `key` is `w:<writer>:<seq>` for a span that carries our stamp, else `h:<trace id>:<span id>:<content hash>`: ids
+    alone collide, because `random.seed()` makes the OpenTelemetry SDK repeat them. `l:…` is what Langfuse 2 sends,
+    see `REVISED`.
     """
 
     project: str

@@ -23,6 +23,7 @@ from everyspan.store import (
     sqlite_functions,
     sqlite_latency,
     sqlite_read,
+    sqlite_scores,
     sqlite_traces,
     sqlite_write,
 )
@@ -50,6 +51,7 @@ from everyspan.store.reads import (
     WriterState,
 )
 from everyspan.store.rows import Numbers, Sighting, SpanRow
+from everyspan.store.scores import Score, ScoreFilter, SpanFilter
 
 OLDEST_SQLITE = (3, 37, 0)
 """STRICT tables: without them an integer that overflows silently becomes a float."""
@@ -163,6 +165,36 @@ class SqliteStore:
         """A transaction, for the same."""
         with self._translated("write to"), self._writing() as connection:
             yield connection
+
+    def put_scores(self, scores: Sequence[Score]) -> None:
+        """See `SingleStore.put_scores`."""
+        with self._translated("write to"), self._writing() as connection:
+            sqlite_scores.put(connection.sql, scores)
+
+    def list_scores(self, wanted: ScoreFilter) -> list[Score]:
+        """See `SingleStore.list_scores`."""
+        with self._reading() as connection:
+            return sqlite_scores.list_scores(connection.sql, wanted)
+
+    def count_scores(self, wanted: ScoreFilter) -> int:
+        """See `SingleStore.count_scores`."""
+        with self._reading() as connection:
+            return sqlite_scores.count_scores(connection.sql, wanted)
+
+    def delete_score(self, project: str, score_id: str) -> bool:
+        """See `SingleStore.delete_score`."""
+        with self._translated("write to"), self._writing() as connection:
+            return sqlite_scores.delete(connection.sql, project, score_id)
+
+    def list_spans(self, wanted: SpanFilter) -> list[SpanRow]:
+        """See `SingleStore.list_spans`."""
+        with self._reading() as connection:
+            return sqlite_scores.list_spans(connection.sql, connection.squeezer, wanted)
+
+    def count_spans(self, wanted: SpanFilter) -> int:
+        """See `SingleStore.count_spans`."""
+        with self._reading() as connection:
+            return sqlite_scores.count_spans(connection.sql, wanted)
 
     def close(self) -> None:
         """See `Store.close`. A reader in another thread finishes its question first."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 from everyspan.store import sqlite_facets, sqlite_remove, sqlite_twins
 from everyspan.store.bodies import Squeezer
 from everyspan.store.limits import Batch
 from everyspan.store.reads import Inserted
-from everyspan.store.rows import INTERRUPTED, SpanRow
+from everyspan.store.rows import INTERRUPTED, REVISED, SpanRow
 from everyspan.store.sqlite_columns import (
     BODY,
     PLAIN,
@@ -99,6 +99,8 @@ def _take(connection: sqlite3.Connection, squeezer: Squeezer, row: SpanRow, take
         taken.known += 1
         taken.outdone.append(row)
         return
+    if row.key.startswith(REVISED):
+        _make_room(connection, squeezer, row, taken)
     cursor = connection.execute(_INSERT_SPAN, (*_plain(row), *special(row)))
     if cursor.rowcount != 1 or cursor.lastrowid is None:
         taken.known += 1
@@ -112,6 +114,21 @@ def _take(connection: sqlite3.Connection, squeezer: Squeezer, row: SpanRow, take
         ids = {twin["id"] for twin in twins}
         taken.replaced += sqlite_remove.take_out(connection, squeezer, sorted(ids))
         taken.placed = [placed for placed in taken.placed if placed[0] not in ids] if ids else taken.placed
+
+
+def _make_room(connection: sqlite3.Connection, squeezer: Squeezer, row: SpanRow, taken: _Taken) -> None:
+    """Take out the row that this one replaces, unless they are the same."""
+    there = connection.execute(
+        "SELECT spans.*, body FROM spans JOIN bodies USING (id) WHERE project = ? AND key = ?",
+        (row.project, row.key),
+    ).fetchone()
+    if there is None:
+        return
+    stored = row_of(there, squeezer.unpack(there["body"]))
+    if replace(stored, unbilled=row.unbilled) == row:
+        return
+    taken.replaced += sqlite_remove.take_out(connection, squeezer, [there["id"]])
+    taken.placed = [placed for placed in taken.placed if placed[0] != there["id"]]
 
 
 def _update_traces(

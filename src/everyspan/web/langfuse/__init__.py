@@ -1,23 +1,40 @@
-"""The few calls that Langfuse's SDK makes at run time, so that it takes us for home."""
+"""Langfuse's public API, as far as its SDKs and litellm's callbacks need it to take us for home."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from everyspan.collector.keys import DEFAULT_PROJECT
+from everyspan.store.scores import SingleStore
+from everyspan.store.store import Store
 from everyspan.version import __version__
 from everyspan.web.endpoint import json_response
 from everyspan.web.guard import PROJECT
+from everyspan.web.langfuse.ids import trace_id_of
+from everyspan.web.langfuse.ingestion import Ingestion
+from everyspan.web.langfuse.metrics import Metrics
+from everyspan.web.langfuse.reads import Reads, Stores
+from everyspan.web.langfuse.scores import Scores
 
 
-def routes() -> list[Route]:
-    """Routes for `auth_check()` and probes (Langfuse public API: health, projects)."""
-    return [
+def routes(store: Store) -> list[Route]:
+    """All that is answered below /api/public; the rest of Langfuse's API is a 404 in its own words."""
+    found = [
         Route("/api/public/health", _health, methods=["GET"]),
         Route("/api/public/ready", _health, methods=["GET"]),
         Route("/api/public/projects", _projects, methods=["GET"]),
+        # What the SDK's get_trace_url() makes.
+        Route("/project/{project}/traces/{trace_id}", _trace_page, methods=["GET"]),
+    ]
+    if isinstance(store, SingleStore):
+        found += Scores(store).routes()
+        found += Reads(Stores(store, store)).routes()
+        found += Ingestion(Stores(store, store)).routes()
+    found += Metrics(store).routes()
+    return [
+        *found,
         Route("/api/public/{rest:path}", _not_here, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
     ]
 
@@ -32,6 +49,10 @@ async def _projects(request: Request) -> Response:
     return json_response(
         {"data": [{"id": project, "name": project, "organization": organization, "metadata": {}}]}
     )
+
+
+async def _trace_page(request: Request) -> Response:
+    return RedirectResponse(f"/traces/{trace_id_of(request.path_params['trace_id'])}", status_code=302)
 
 
 async def _not_here(request: Request) -> Response:

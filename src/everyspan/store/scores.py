@@ -1,0 +1,108 @@
+"""Judgements about traces, spans and sessions, and single spans by their fields: what a store offers beside `Store`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from everyspan.store.rows import SpanRow
+
+Position = tuple[int, str]
+"""A time and an id: where a page ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One judgement. (project, id) is its identity: the later one replaces the earlier."""
+
+    project: str
+    id: str
+    name: str
+    data_type: str
+    """`NUMERIC`, `BOOLEAN`, `CATEGORICAL`, `TEXT` or `CORRECTION`."""
+    value: float | None
+    """The number; for `BOOLEAN` 0 or 1. A judgement and not money, so a float is right."""
+    text: str = ""
+    """The words, where the type has words."""
+    trace_id: str = ""
+    span_id: str = ""
+    session: str = ""
+    """What is judged: a trace, a span of it, or a session."""
+    source: str = "API"
+    comment: str = ""
+    metadata: str = "{}"
+    """JSON object."""
+    environment: str = "default"
+    config_id: str = ""
+    author: str = ""
+    queue_id: str = ""
+    at_ns: int
+    """When it was given."""
+    created_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreFilter:
+    """Which scores to list, latest first. Empty fields do not narrow; of several values one has to fit."""
+
+    project: str
+    ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    trace_ids: tuple[str, ...] = ()
+    span_ids: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    data_types: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+    since_ns: int | None = None
+    until_ns: int | None = None
+    limit: int = 50
+    skip: int = 0
+    before: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanFilter:
+    """Which spans to list, latest start first. Empty fields do not narrow; of several values one has to fit."""
+
+    project: str
+    keys: tuple[str, ...] = ()
+    trace_ids: tuple[str, ...] = ()
+    span_ids: tuple[str, ...] = ()
+    parent_id: str | None = None
+    """Empty: spans without a parent. None: whatever parent."""
+    names: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    since_ns: int | None = None
+    until_ns: int | None = None
+    limit: int = 50
+    skip: int = 0
+    before: Position | None = None
+
+
+@runtime_checkable
+class SingleStore(Protocol):
+    """A store that keeps scores and can list single spans. Raises only StoreError; any thread may call it."""
+
+    def put_scores(self, scores: Sequence[Score]) -> None:
+        """Keep them; when it returns they survive the death of process and machine."""
+
+    def list_scores(self, wanted: ScoreFilter) -> list[Score]:
+        """Scores by time, latest first."""
+
+    def count_scores(self, wanted: ScoreFilter) -> int:
+        """How many there are, whatever page is asked for."""
+
+    def delete_score(self, project: str, score_id: str) -> bool:
+        """Remove one; False when it is not there."""
+
+    def list_spans(self, wanted: SpanFilter) -> list[SpanRow]:
+        """Spans by start and key, latest first, with their bodies."""
+
+    def count_spans(self, wanted: SpanFilter) -> int:
+        """How many there are, whatever page is asked for."""

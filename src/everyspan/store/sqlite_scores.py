@@ -1,0 +1,119 @@
+"""Scores and single spans in the SQLite store. The caller holds the transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import fields
+from operator import attrgetter
+
+from everyspan.store.bodies import Squeezer
+from everyspan.store.rows import SpanRow
+from everyspan.store.scores import Position, Score, ScoreFilter, SpanFilter
+from everyspan.store.sqlite_columns import row_of
+from everyspan.store.sqlite_where import Where
+
+_COLUMNS = tuple(field.name for field in fields(Score))
+_PUT = (
+    f"INSERT INTO scores ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
+    "ON CONFLICT (project, id) DO UPDATE SET "
+    # When it was first given stays.
+    + ", ".join(
+        f"{name} = excluded.{name}" for name in _COLUMNS if name not in ("project", "id", "created_ns")
+    )
+)
+_values = attrgetter(*_COLUMNS)
+
+
+def put(connection: sqlite3.Connection, scores: Sequence[Score]) -> None:
+    """See `SingleStore.put_scores`."""
+    connection.executemany(_PUT, map(_values, scores))
+
+
+def list_scores(connection: sqlite3.Connection, wanted: ScoreFilter) -> list[Score]:
+    """See `SingleStore.list_scores`."""
+    where = _score_conditions(wanted)
+    _page(where, ("at_ns", "id"), wanted.before)
+    sql = f"SELECT {', '.join(_COLUMNS)} FROM scores {where} ORDER BY at_ns DESC, id DESC LIMIT ? OFFSET ?"
+    return [Score(**dict(row)) for row in connection.execute(sql, (*where.values, wanted.limit, wanted.skip))]
+
+
+def count_scores(connection: sqlite3.Connection, wanted: ScoreFilter) -> int:
+    """See `SingleStore.count_scores`."""
+    where = _score_conditions(wanted)
+    return int(connection.execute(f"SELECT count(*) FROM scores {where}", where.values).fetchone()[0])
+
+
+def delete(connection: sqlite3.Connection, project: str, score_id: str) -> bool:
+    """See `SingleStore.delete_score`."""
+    gone = connection.execute("DELETE FROM scores WHERE project = ? AND id = ?", (project, score_id))
+    return gone.rowcount > 0
+
+
+def list_spans(connection: sqlite3.Connection, squeezer: Squeezer, wanted: SpanFilter) -> list[SpanRow]:
+    """See `SingleStore.list_spans`."""
+    where = _span_conditions(wanted)
+    _page(where, ("start_ns", "key"), wanted.before)
+    sql = (
+        f"SELECT spans.*, body FROM spans JOIN bodies USING (id) {where}"
+        " ORDER BY start_ns DESC, key DESC LIMIT ? OFFSET ?"
+    )
+    rows = connection.execute(sql, (*where.values, wanted.limit, wanted.skip))
+    return [row_of(row, squeezer.unpack(row["body"])) for row in rows]
+
+
+def count_spans(connection: sqlite3.Connection, wanted: SpanFilter) -> int:
+    """See `SingleStore.count_spans`."""
+    where = _span_conditions(wanted)
+    return int(connection.execute(f"SELECT count(*) FROM spans {where}", where.values).fetchone()[0])
+
+
+def _score_conditions(wanted: ScoreFilter) -> Where:
+    where = Where()
+    where.add("project = ?", wanted.project)
+    for column, values in (
+        ("id", wanted.ids),
+        ("name", wanted.names),
+        ("trace_id", wanted.trace_ids),
+        ("span_id", wanted.span_ids),
+        ("session", wanted.sessions),
+        ("data_type", wanted.data_types),
+        ("source", wanted.sources),
+        ("environment", wanted.environments),
+    ):
+        _one_of(where, column, values)
+    where.between("at_ns", wanted.since_ns, wanted.until_ns)
+    return where
+
+
+def _span_conditions(wanted: SpanFilter) -> Where:
+    where = Where()
+    where.add("project = ?", wanted.project)
+    for column, values in (
+        ("key", wanted.keys),
+        ("trace_id", wanted.trace_ids),
+        ("span_id", wanted.span_ids),
+        ("name", wanted.names),
+        ("kind", wanted.kinds),
+        ("user", wanted.users),
+        ("session", wanted.sessions),
+        ("environment", wanted.environments),
+        ("status", wanted.statuses),
+    ):
+        _one_of(where, column, values)
+    if wanted.parent_id == "":
+        where.add("parent_id IS NULL")
+    elif wanted.parent_id is not None:
+        where.add("parent_id = ?", wanted.parent_id)
+    where.between("start_ns", wanted.since_ns, wanted.until_ns)
+    return where
+
+
+def _one_of(where: Where, column: str, values: Sequence[str]) -> None:
+    if values:
+        where.add(f"{column} IN ({', '.join('?' * len(values))})", *values)
+
+
+def _page(where: Where, columns: tuple[str, str], before: Position | None) -> None:
+    if before is not None:
+        where.add(f"({', '.join(columns)}) < (?, ?)", *before)

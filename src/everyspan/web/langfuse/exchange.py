@@ -1,0 +1,152 @@
+"""How a request and an answer look in Langfuse's public API: times, pages, bodies, errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from everyspan.collector.keys import DEFAULT_PROJECT
+from everyspan.errors import EveryspanError
+from everyspan.web.endpoint import json_response
+from everyspan.web.guard import PROJECT
+
+MOST_BODY_BYTES = 5 << 20
+"""Langfuse takes 4.5 MB."""
+
+_BODY_TIMEOUT_S = 30.0
+_LATEST_NS = 2**63 - 1
+
+
+class RequestError(EveryspanError):
+    """A request that cannot be answered; its words and its status are the answer."""
+
+    def __init__(self, why: str, *, status: int = 400, error: object = "InvalidRequestError") -> None:
+        super().__init__(why)
+        self.status = status
+        self.error = error
+
+
+def missing(what: str) -> RequestError:
+    """404, in the word by which Langfuse's SDK tells it from a broken server."""
+    return RequestError(f"{what} not found", status=404, error="LangfuseNotFoundError")
+
+
+class Asked(NamedTuple):
+    """A request, reduced to what an answer depends on."""
+
+    project: str
+    query: Mapping[str, list[str]]
+    path: Mapping[str, Any]
+    body: Any
+
+    def one(self, name: str) -> str:
+        """A parameter's value; empty when it is not given."""
+        values = self.query.get(name, [])
+        return values[-1] if values else ""
+
+    def several(self, name: str) -> tuple[str, ...]:
+        """A parameter's values, whether repeated or joined by commas."""
+        return tuple(part for value in self.query.get(name, []) for part in value.split(",") if part)
+
+    def time(self, name: str) -> int | None:
+        """A parameter as nanoseconds since 1970; None when it is not given."""
+        said = self.one(name)
+        return None if not said else ns_of(said, name)
+
+    def whole(self, name: str, *, default: int, most: int) -> int:
+        """A parameter as a number from 1 to `most`."""
+        said = self.one(name)
+        if not said:
+            return default
+        if not (said.isascii() and said.isdigit() and len(said) < 10 and int(said) >= 1):
+            raise RequestError(f"{name} is {said[:40]!r}; it takes a whole number from 1")
+        return min(int(said), most)
+
+
+Answerer = Callable[[Asked], object]
+
+
+def endpoint(answer: Answerer, *, status: int = 200) -> Callable[[Request], Any]:
+    """An endpoint that runs `answer` in a worker thread. A `(status, content)` pair sets a status of its own."""
+
+    async def serve(request: Request) -> Response:
+        try:
+            asked = Asked(
+                project=request.scope.get(PROJECT) or DEFAULT_PROJECT,
+                query={name: request.query_params.getlist(name) for name in request.query_params},
+                path=request.path_params,
+                body=await _body(request) if request.method in ("POST", "PATCH", "PUT") else None,
+            )
+            found = await run_in_threadpool(answer, asked)
+        except RequestError as problem:
+            return json_response({"message": str(problem), "error": problem.error}, status=problem.status)
+        except EveryspanError as failure:
+            return json_response({"message": str(failure), "error": "ServiceUnavailable"}, status=503)
+        if isinstance(found, tuple):
+            return json_response(found[1], status=found[0])
+        return json_response(found, status=status)
+
+    return serve
+
+
+async def _body(request: Request) -> Any:
+    parts: list[bytes] = []
+    size_bytes = 0
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT_S):
+            async for part in request.stream():
+                size_bytes += len(part)
+                if size_bytes > MOST_BODY_BYTES:
+                    raise RequestError(f"the body is longer than {MOST_BODY_BYTES} bytes", status=413)
+                parts.append(part)
+        return json.loads(b"".join(parts))
+    except TimeoutError:
+        raise RequestError(f"the body took longer than {_BODY_TIMEOUT_S:g} s", status=408) from None
+    except ClientDisconnect:
+        raise RequestError("the client went away before the end of its body") from None
+    except (ValueError, RecursionError) as malformed:
+        raise RequestError("Invalid request data", error=[f"the body is not JSON: {malformed}"]) from None
+
+
+def ns_of(said: object, name: str) -> int:
+    """An ISO date as nanoseconds since 1970; without a zone it is UTC."""
+    try:
+        at = datetime.fromisoformat(str(said))
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        found = int(at.replace(microsecond=0).timestamp()) * 10**9 + at.microsecond * 1000
+    except (ValueError, OverflowError):
+        raise RequestError(
+            f"{name} is {str(said)[:40]!r}; it takes a date such as 2026-11-22T18:00:00Z"
+        ) from None
+    if not 0 <= found <= _LATEST_NS:
+        raise RequestError(f"{name} is {str(said)[:40]!r}; it takes a date between 1970 and 2262")
+    return found
+
+
+def iso(at_ns: int) -> str:
+    """Nanoseconds since 1970 as Langfuse writes a time: UTC, milliseconds."""
+    at = datetime.fromtimestamp(at_ns // 10**9, UTC).replace(microsecond=at_ns % 10**9 // 1000)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def loaded(text: str) -> Any:
+    """What a text of JSON says, the text itself when it is none, None when it is empty."""
+    if not text:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def paged(data: Sequence[object], *, page: int, limit: int, total: int) -> dict[str, Any]:
+    """A page of Langfuse's older endpoints."""
+    meta = {"page": page, "limit": limit, "totalItems": total, "totalPages": -(-total // limit)}
+    return {"data": data, "meta": meta}

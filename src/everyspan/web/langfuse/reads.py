@@ -1,0 +1,180 @@
+"""Observations, traces and sessions: the current API, and the older one that scripts were written against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from starlette.routing import Route
+
+from everyspan.store.reads import TraceFilter, TraceSummary
+from everyspan.store.rows import SpanRow
+from everyspan.store.scores import ScoreFilter, SingleStore, SpanFilter
+from everyspan.store.store import Store
+from everyspan.web.langfuse import shapes
+from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint, iso, missing, paged
+from everyspan.web.langfuse.ids import span_id_of, trace_id_of
+from everyspan.web.langfuse.scores import position_of
+
+_MOST_ROWS = 1000
+_LEVELS = {"ERROR": ("error",)}
+
+
+class Stores(NamedTuple):
+    """The two sides of one store."""
+
+    traces: Store
+    single: SingleStore
+
+
+class Reads:
+    """The endpoints, over one store."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._traces, self._single = stores
+
+    def routes(self) -> list[Route]:
+        """The routes."""
+        return [
+            Route("/api/public/v2/observations", endpoint(self.observations), methods=["GET"]),
+            Route("/api/public/observations", endpoint(self.legacy_observations), methods=["GET"]),
+            Route("/api/public/observations/{id}", endpoint(self.legacy_observation), methods=["GET"]),
+            Route("/api/public/traces", endpoint(self.traces), methods=["GET"]),
+            Route("/api/public/traces/{id}", endpoint(self.trace), methods=["GET"]),
+            Route("/api/public/sessions", endpoint(self.sessions), methods=["GET"]),
+            Route("/api/public/sessions/{id}", endpoint(self.session), methods=["GET"]),
+        ]
+
+    def observations(self, asked: Asked) -> object:
+        """Spans, latest first, with a cursor."""
+        if asked.one("parseIoAsJson").lower() == "true":
+            raise RequestError("parseIoAsJson is not supported; input and output are text")
+        limit = asked.whole("limit", default=50, most=_MOST_ROWS)
+        wanted = _span_filter(asked, limit=limit + 1, cursor=asked.one("cursor"))
+        found = self._single.list_spans(wanted)
+        last = found[limit - 1] if len(found) > limit else None
+        meta = {} if last is None else {"cursor": f"{last.start_ns}.{last.key}"}
+        return {"data": [shapes.observation(row) for row in found[:limit]], "meta": meta}
+
+    def legacy_observations(self, asked: Asked) -> object:
+        """Spans by page."""
+        page, limit = asked.whole("page", default=1, most=10_000), asked.whole("limit", default=50, most=100)
+        wanted = _span_filter(asked, limit=limit, skip=(page - 1) * limit)
+        found = [shapes.legacy_observation(row) for row in self._single.list_spans(wanted)]
+        return paged(found, page=page, limit=limit, total=self._single.count_spans(wanted))
+
+    def legacy_observation(self, asked: Asked) -> object:
+        """One span by its id."""
+        wanted = SpanFilter(project=asked.project, span_ids=(span_id_of(asked.path["id"]),), limit=1)
+        for row in self._single.list_spans(wanted):
+            return shapes.legacy_observation(row)
+        raise missing(f"Observation {asked.path['id'][:80]!r}")
+
+    def traces(self, asked: Asked) -> object:
+        """Traces by page, latest first."""
+        page, limit = asked.whole("page", default=1, most=10_000), asked.whole("limit", default=50, most=100)
+        wanted = self._trace_filter(asked, limit=min(page * limit, _MOST_ROWS))
+        found = self._traces.list_traces(wanted)[(page - 1) * limit : page * limit]
+        total = self._traces.trace_totals(wanted).traces
+        return paged([self._trace(summary) for summary in found], page=page, limit=limit, total=total)
+
+    def trace(self, asked: Asked) -> object:
+        """A trace with everything in it."""
+        found = self._traces.read_trace(trace_id_of(asked.path["id"]), project=asked.project)
+        if found is None:
+            raise missing(f"Trace {asked.path['id'][:80]!r}")
+        summary, rows = found
+        return {
+            **shapes.trace(summary, rows),
+            "observations": [shapes.legacy_observation(row) for row in rows if not shapes.is_trace(row)],
+            "scores": [shapes.score(each) for each in self._scores(asked, summary.trace_id)],
+        }
+
+    def sessions(self, asked: Asked) -> object:
+        """Sessions by page, those with the latest trace first."""
+        page, limit = asked.whole("page", default=1, most=10_000), asked.whole("limit", default=50, most=100)
+        traces = self._traces.list_traces(self._trace_filter(asked, limit=_MOST_ROWS))
+        first: dict[str, int] = {}
+        environment: dict[str, str] = {}
+        for trace in traces:
+            if trace.session:
+                first[trace.session] = min(trace.started_ns, first.get(trace.session, trace.started_ns))
+                environment.setdefault(trace.session, trace.environment)
+        found = [_session(asked, each, at, environment[each]) for each, at in first.items()]
+        return paged(found[(page - 1) * limit : page * limit], page=page, limit=limit, total=len(found))
+
+    def session(self, asked: Asked) -> object:
+        """A session with its traces."""
+        session = asked.path["id"]
+        wanted = TraceFilter(project=asked.project, session=session, limit=_MOST_ROWS)
+        found = self._traces.list_traces(wanted)
+        if not found:
+            raise missing(f"Session {session[:80]!r}")
+        shown = _session(asked, session, min(trace.started_ns for trace in found), found[0].environment)
+        return {**shown, "traces": [self._trace(summary) for summary in found]}
+
+    def _trace(self, summary: TraceSummary) -> dict[str, Any]:
+        found = self._traces.read_trace(summary.trace_id, project=summary.project)
+        rows: Sequence[SpanRow] = found[1] if found else ()
+        scores = ScoreFilter(project=summary.project, trace_ids=(summary.trace_id,), limit=_MOST_ROWS)
+        return {
+            **shapes.trace(summary, rows),
+            "observations": [shapes.observation_id(row) for row in rows if not shapes.is_trace(row)],
+            "scores": [each.id for each in self._single.list_scores(scores)],
+        }
+
+    def _scores(self, asked: Asked, trace_id: str) -> Sequence[Any]:
+        wanted = ScoreFilter(project=asked.project, trace_ids=(trace_id,), limit=_MOST_ROWS)
+        return self._single.list_scores(wanted)
+
+    def _trace_filter(self, asked: Asked, *, limit: int) -> TraceFilter:
+        return TraceFilter(
+            project=asked.project,
+            name=asked.one("name"),
+            user=asked.one("userId"),
+            session=asked.one("sessionId"),
+            environment=asked.one("environment"),
+            tag=asked.one("tags"),
+            since_ns=asked.time("fromTimestamp"),
+            until_ns=asked.time("toTimestamp"),
+            limit=limit,
+        )
+
+
+def _session(asked: Asked, session: str, first_ns: int, environment: str) -> dict[str, Any]:
+    return {
+        "id": session,
+        "createdAt": iso(first_ns),
+        "projectId": asked.project,
+        "environment": environment or "default",
+    }
+
+
+def _span_filter(asked: Asked, *, limit: int, skip: int = 0, cursor: str = "") -> SpanFilter:
+    level = asked.one("level").upper()
+    if level and level not in _LEVELS:
+        raise RequestError(f"level is {level[:40]!r}; only ERROR can be asked for")
+    if asked.one("filter"):
+        raise RequestError(
+            "filter is not supported; use name, type, userId, sessionId, traceId, environment and the times"
+        )
+    parent = asked.one("parentObservationId")
+    root = asked.one("isRootObservation").lower() == "true" or (
+        "parentObservationId" in asked.query and not parent
+    )
+    return SpanFilter(
+        project=asked.project,
+        trace_ids=tuple(map(trace_id_of, asked.several("traceId"))),
+        parent_id="" if root else span_id_of(parent) if parent else None,
+        names=tuple(asked.query.get("name", ())),
+        kinds=tuple(kind.lower() for kind in asked.several("type")),
+        users=tuple(asked.query.get("userId", ())),
+        sessions=tuple(asked.query.get("sessionId", ())),
+        environments=asked.several("environment"),
+        statuses=_LEVELS.get(level, ()),
+        since_ns=asked.time("fromStartTime"),
+        until_ns=asked.time("toStartTime"),
+        limit=limit,
+        skip=skip,
+        before=position_of(cursor),
+    )

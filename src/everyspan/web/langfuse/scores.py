@@ -1,0 +1,185 @@
+"""Scores: written one by one, as a list or inside an ingestion batch; read in the old and the current shape."""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.routing import Route
+
+from everyspan.clock import now_ns
+from everyspan.store.scores import Score, ScoreFilter, SingleStore
+from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint, missing, ns_of, paged
+from everyspan.web.langfuse.ids import span_id_of, trace_id_of
+from everyspan.web.langfuse.shapes import score, score_v3
+
+_TYPES = ("NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORRECTION")
+_MOST_TEXT = 500
+_MOST_SCORES = 10_000
+
+
+class Scores:
+    """The endpoints, over one store."""
+
+    def __init__(self, store: SingleStore) -> None:
+        self._store = store
+
+    def routes(self) -> list[Route]:
+        """The routes; the most particular first."""
+        return [
+            Route("/api/public/scores", endpoint(self.create), methods=["POST"]),
+            Route("/api/public/scores", endpoint(self.list), methods=["GET"]),
+            Route("/api/public/v2/scores", endpoint(self.list), methods=["GET"]),
+            Route("/api/public/v3/scores", endpoint(self.list_v3), methods=["GET"]),
+            Route("/api/public/scores/{id}", endpoint(self.read), methods=["GET"]),
+            Route("/api/public/v2/scores/{id}", endpoint(self.read), methods=["GET"]),
+            Route("/api/public/scores/{id}", endpoint(self.delete), methods=["DELETE"]),
+        ]
+
+    def create(self, asked: Asked) -> object:
+        """One object, answered with its id, or a list, answered with how many were taken."""
+        if isinstance(asked.body, dict):
+            made = score_from(asked.body, project=asked.project)
+            self._store.put_scores([made])
+            return {"id": made.id}
+        if not isinstance(asked.body, list) or len(asked.body) > _MOST_SCORES:
+            raise RequestError("Invalid request data", error=["a score or a list of scores is expected"])
+        taken, errors = [], []
+        for each in asked.body:
+            try:
+                taken.append(score_from(each, project=asked.project))
+            except RequestError as refused:
+                errors.append({"message": str(refused)})
+        self._store.put_scores(taken)
+        if not errors:
+            return 202, {"message": "Accepted"}
+        return 207, {"accepted": len(taken), "rejected": len(errors), "errors": errors}
+
+    def list(self, asked: Asked) -> object:
+        """A page as Langfuse 2 to 4 have it."""
+        page = asked.whole("page", default=1, most=10_000)
+        limit = asked.whole("limit", default=50, most=100)
+        wanted = _filter(asked, limit=limit, skip=(page - 1) * limit)
+        found = [score(each) for each in self._store.list_scores(wanted)]
+        return paged(found, page=page, limit=limit, total=self._store.count_scores(wanted))
+
+    def list_v3(self, asked: Asked) -> object:
+        """A page with a cursor, as Langfuse 5 has it."""
+        limit = asked.whole("limit", default=50, most=100)
+        found = self._store.list_scores(_filter(asked, limit=limit + 1, cursor=asked.one("cursor")))
+        meta: dict[str, Any] = {"limit": limit}
+        if len(found) > limit:
+            meta["cursor"] = f"{found[limit - 1].at_ns}.{found[limit - 1].id}"
+        return {"data": [score_v3(each) for each in found[:limit]], "meta": meta}
+
+    def read(self, asked: Asked) -> object:
+        """One score."""
+        found = self._store.list_scores(ScoreFilter(project=asked.project, ids=(asked.path["id"],)))
+        if not found:
+            raise missing(f"Score {asked.path['id'][:80]!r}")
+        return score(found[0])
+
+    def delete(self, asked: Asked) -> object:
+        """Gone when this returns."""
+        if not self._store.delete_score(asked.project, asked.path["id"]):
+            raise missing(f"Score {asked.path['id'][:80]!r}")
+        return 202, {"message": "Score deleted"}
+
+
+def position_of(cursor: str) -> tuple[int, str] | None:
+    """Where a page begins; None for the first."""
+    if not cursor:
+        return None
+    at, separator, key = cursor.partition(".")
+    if not (separator and at.isascii() and at.isdigit() and len(at) <= 19):
+        raise RequestError(f"{cursor[:80]!r} is no cursor; pass on the one that came with the last page")
+    return min(int(at), 2**63 - 1), key
+
+
+def score_from(said: Any, *, project: str) -> Score:
+    """A score out of what a client says.
+
+    Raises:
+        RequestError: it judges nothing, or its value does not fit its type.
+    """
+    if not isinstance(said, Mapping) or not isinstance(said.get("name"), str) or not said["name"]:
+        raise RequestError("a score takes a name")
+    data_type, value, text = _value(said)
+    trace_id, session = _text(said, "traceId"), _text(said, "sessionId")
+    if bool(trace_id) == bool(session):
+        raise RequestError(
+            "a score judges either a trace (traceId, with or without observationId) or a session (sessionId)"
+        )
+    at_ns = ns_of(said["timestamp"], "timestamp") if said.get("timestamp") else now_ns()
+    span_id = _text(said, "observationId")
+    metadata = said.get("metadata")
+    return Score(
+        project=project,
+        id=_text(said, "id") or str(uuid.uuid4()),
+        name="output" if data_type == "CORRECTION" else said["name"],
+        data_type=data_type,
+        value=value,
+        text=text,
+        trace_id=trace_id_of(trace_id) if trace_id else "",
+        span_id=span_id_of(span_id) if span_id else "",
+        session=session,
+        source=_text(said, "source") or "API",
+        comment=_text(said, "comment"),
+        metadata=json.dumps(metadata) if metadata is not None else "",
+        environment=_text(said, "environment") or "default",
+        config_id=_text(said, "configId"),
+        queue_id=_text(said, "queueId"),
+        at_ns=at_ns,
+        created_ns=now_ns(),
+    )
+
+
+def _value(said: Mapping[str, Any]) -> tuple[str, float | None, str]:
+    value, data_type = said.get("value"), said.get("dataType")
+    is_number = isinstance(value, (int, float)) and math.isfinite(value)
+    if data_type is None:
+        data_type = "NUMERIC" if is_number else "CATEGORICAL"
+    if data_type not in _TYPES:
+        raise RequestError(f"dataType is {str(data_type)[:40]!r}; it takes one of {', '.join(_TYPES)}")
+    if data_type in ("NUMERIC", "BOOLEAN"):
+        if not is_number:
+            raise RequestError(f"a {data_type} score takes a number, not {str(value)[:40]!r}")
+        number = float(value)  # type: ignore[arg-type]
+        if data_type == "NUMERIC":
+            return data_type, number, ""
+        if number not in (0.0, 1.0):
+            raise RequestError(f"a BOOLEAN score takes 0 or 1, not {number:g}")
+        return data_type, number, "True" if number else "False"
+    if not isinstance(value, str):
+        raise RequestError(f"a {data_type} score takes a string, not {str(value)[:40]!r}")
+    if data_type == "TEXT" and not 1 <= len(value) <= _MOST_TEXT:
+        raise RequestError(f"a TEXT score takes 1 to {_MOST_TEXT} characters, not {len(value)}")
+    return data_type, None, value
+
+
+def _text(said: Mapping[str, Any], name: str) -> str:
+    value = said.get(name)
+    # A lone surrogate is no text to a database.
+    return str(value).encode("utf-8", "replace").decode() if value is not None else ""
+
+
+def _filter(asked: Asked, *, limit: int, skip: int = 0, cursor: str = "") -> ScoreFilter:
+    return ScoreFilter(
+        project=asked.project,
+        ids=asked.several("id") + asked.several("scoreIds"),
+        names=asked.several("name"),
+        trace_ids=tuple(map(trace_id_of, asked.several("traceId"))),
+        span_ids=tuple(map(span_id_of, asked.several("observationId"))),
+        sessions=asked.several("sessionId"),
+        data_types=asked.several("dataType"),
+        sources=asked.several("source"),
+        environments=asked.several("environment"),
+        since_ns=asked.time("fromTimestamp"),
+        until_ns=asked.time("toTimestamp"),
+        limit=limit,
+        skip=skip,
+        before=position_of(cursor),
+    )
