@@ -48,10 +48,11 @@ def reprice(
     as_json: bool,
     **narrowed: str,
 ) -> None:
-    """Price recorded calls again by the price table in use, at the rates of the day each was made.
+    """Price recorded calls again; what differs stands beside the recorded costs.
 
-    Shows the difference by day and model, and keeps the new costs as a version of their own. The recorded costs never
-    change: `everyspan cost --prices latest` shows the new ones, without it the recorded ones are shown.
+    The price table in use decides, at the rates of the day each call was made. Shows the difference by day and model,
+    and keeps the new costs as a version of their own. The recorded costs never change: `everyspan cost --prices latest`
+    shows the new ones, without it the recorded ones are shown.
     """
     path = (directory or data_dir()) / "spans.db"
     if not path.is_file():
