@@ -186,6 +186,16 @@ def price_table(env: Mapping[str, str] | None = None) -> Path | None:
     return Path(named).expanduser() if named else None
 
 
+def admin_key(provider: str, env: Mapping[str, str] | None = None) -> tuple[str, str]:
+    """An administrator's key of `openai` or `anthropic`, and where to ask when it is not their usual address.
+
+    Reads OPENAI_ADMIN_KEY with OPENAI_ADMIN_URL, or ANTHROPIC_ADMIN_KEY with ANTHROPIC_ADMIN_URL.
+    """
+    env = os.environ if env is None else env
+    name = provider.upper()
+    return env.get(f"{name}_ADMIN_KEY", ""), env.get(f"{name}_ADMIN_URL", "")
+
+
 def server_keys(env: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """The key pairs that `everyspan serve` accepts: EVERYSPAN_KEYS, `public:secret` with commas between pairs."""
     env = os.environ if env is None else env

@@ -34,6 +34,10 @@ COMMANDS = {
     "cost": ("looking", "Add up what calls cost, by model, day, user, ..."),
     "prices": ("prices", "Look into the price table: list, show, diff, check, update."),
     "reprice": ("repricing", "Price recorded calls again; what differs stands beside the recorded costs."),
+    "reconcile": (
+        "reconciling",
+        "Compare recorded calls with the provider's own usage and cost reports, by day and model.",
+    ),
     "audit": ("looking", "Is every span here? Answered by writer and number."),
     "export": ("exporting", "Write traces to a file: JSON lines, OTLP, a Chrome trace or Parquet."),
     "import": ("importing", "Send spans from OTLP files to a collector."),
