@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 
 from everyspan.cli.ask import Collector
-from everyspan.cli.looking import NOT_SO, asking
+from everyspan.cli.looking import NOT_SO
+from everyspan.cli.questions import asking
 from everyspan.cli.statements import fetch
 from everyspan.cli.terminal import one_line, table
 from everyspan.cost.reconcile import EVERY_MODEL, Row
