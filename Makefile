@@ -3,6 +3,7 @@
 #   make demo     the report's script against a local provider, without and with everyspan
 #   make test     every test except the soak runs and the clients
 #   make test-clients  Langfuse's SDKs 2 to 4 and litellm's callbacks against the collector, in environments of their own
+#   make test-overlaps  one bill for each call beside OpenInference, OpenLLMetry, OpenTelemetry GenAI, Logfire, Langfuse
 #   make torture  the reliability suite in its full size: about two hours, see docs/reliability.md
 #   make check    formatting, lint, types, import contracts
 #   make prices   the price table from the pinned packages; says what changed
@@ -14,11 +15,12 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 OLDEST := .venv-oldest/bin
+OVERLAPS := .venv-overlaps/bin
 
 # litellm otherwise fetches its price map over the network while it is imported.
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: help setup demo test test-oldest test-clients soak torture check format prices bench lock clean
+.PHONY: help setup demo test test-oldest test-clients test-overlaps soak torture check format prices bench lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -44,6 +46,13 @@ test-oldest: .venv-oldest/.ready
 
 test-clients: .venv/.ready
 	@$(BIN)/python -m pytest -m clients tests/clients $(ARGS)
+
+.venv-overlaps/.ready: requirements/bootstrap.txt requirements/overlaps.txt pyproject.toml scripts/environment.py
+	@$(PYTHON) scripts/environment.py .venv-overlaps requirements/overlaps.txt
+
+# One bill for each call with other people's instrumentations of the same libraries at work.
+test-overlaps: .venv-overlaps/.ready
+	@$(OVERLAPS)/python -m pytest tests/e2e/test_overlaps_*.py $(ARGS)
 
 soak: .venv/.ready
 	@$(BIN)/python -m pytest -m soak $(ARGS)
@@ -76,7 +85,10 @@ lock: .venv/.ready
 	  --exclude-newer "7 days" --override requirements/overrides.txt --output-file requirements/dev.txt
 	$(COMPILE) requirements/oldest.in pyproject.toml --extra all --group build --group clients --group test --upgrade \
 	  --exclude-newer 2026-05-01T00:00:00Z --output-file requirements/oldest.txt
+	$(COMPILE) requirements/overlaps.in pyproject.toml --extra all --group build --group clients --group test --upgrade \
+	  --prerelease if-necessary-or-explicit --exclude-newer "7 days" --override requirements/overrides.txt \
+	  --output-file requirements/overlaps.txt
 
 clean:
-	rm -rf .venv .venv-oldest .venv-clients .demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-oldest .venv-clients .venv-overlaps .demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

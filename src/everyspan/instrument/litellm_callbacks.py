@@ -21,6 +21,7 @@ from everyspan.instrument.takeover import take_over
 from everyspan.model.destination import Destination, Dialect
 from everyspan.record.provider import Providers
 from everyspan.record.registry import Registry
+from everyspan.record.shadows import OUR_SCOPE
 from everyspan.record.tally import TALLY
 from everyspan.settings import parse_headers, traces_url
 
@@ -118,7 +119,8 @@ def _set_attributes(original: Callable[..., Any], args: tuple[Any, ...], kwargs:
     """Only onto litellm's own spans: three calls below one user span would overwrite each other there."""
     span = args[1] if len(args) > 1 else kwargs.get("span")
     scope = getattr(getattr(span, "instrumentation_scope", None), "name", None)
-    if _is_taken(args[0]) and scope != "litellm":
+    # Where the callback exports by itself, it may write on the user's spans; ours have their own account of the call.
+    if scope == OUR_SCOPE or (_is_taken(args[0]) and scope != "litellm"):
         return None
     return original(*args, **kwargs)
 

@@ -222,6 +222,21 @@ def inherited() -> Call | None:
     return _current.get()
 
 
+def begin_read(call: Call) -> Token[Call | None]:
+    """A chunk is being read: what instrumentations record meanwhile is about this call. `end_read` takes the token."""
+    call.inside = True
+    return _current.set(call)
+
+
+def end_read(call: Call, token: Token[Call | None]) -> None:
+    """The chunk is on its way to the user, who has nothing of ours around them."""
+    call.inside = False
+    try:
+        _current.reset(token)
+    except ValueError as error:  # the read was finished from another context, which ends with it
+        TALLY.fault("leave a context", error)
+
+
 def open_calls() -> list[Call]:
     """The calls that have not ended yet, oldest first."""
     return list(_OPEN.values())

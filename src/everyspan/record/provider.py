@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from typing import Any
 
 from opentelemetry import trace
@@ -30,27 +29,30 @@ class Providers:
         self._registry = registry
         self.shadows = Shadows()
         self._lock = threading.RLock()
-        self._attached: weakref.WeakSet[Any] = weakref.WeakSet()
+        # By identity: providers need not be hashable, and Logfire's is not. A program has few of them.
+        self._attached: list[Any] = []
         self._ours: TracerProvider | None = None
-        self._tracers: weakref.WeakKeyDictionary[Any, Tracer] = weakref.WeakKeyDictionary()
+        self._tracers: dict[int, Tracer] = {}
 
     def tracer(self) -> Tracer:
         """The tracer for a new span of ours."""
-        provider = trace.get_tracer_provider()
-        tracer = self._tracers.get(provider)
+        provider = _inner(trace.get_tracer_provider())
+        tracer = self._tracers.get(id(provider))
         if tracer is None:
-            provider = self.adopt(provider)
-            tracer = self._tracers[provider] = provider.get_tracer(OUR_SCOPE, __version__)
+            adopted = self.adopt(provider)
+            tracer = adopted.get_tracer(OUR_SCOPE, __version__)
+            self._tracers[id(adopted)] = tracer  # which `_attached` keeps, so that its id stays its own
         return tracer
 
     def adopt(self, provider: Any) -> Any:
         """Attach our processor to a provider, once; a provider without processors is replaced by ours."""
         with self._lock:
+            provider = _inner(provider)
             if not hasattr(provider, "add_span_processor"):
                 provider = self._own()
-            if provider not in self._attached:
+            if not any(provider is known for known in self._attached):
                 attach_first(provider, EveryspanProcessor(provider, self._registry, self.shadows))
-                self._attached.add(provider)
+                self._attached.append(provider)
             return provider
 
     def _own(self) -> TracerProvider:
@@ -83,3 +85,9 @@ class Providers:
                 self.adopt(provider)
         except Exception as error:  # noqa: BLE001 - the program's own provider still works without us
             TALLY.fault("attach to the program's TracerProvider", error)
+
+
+def _inner(provider: Any) -> Any:
+    """The provider that makes the spans: Logfire's global one passes on to another, a new one when it is configured."""
+    inner = getattr(provider, "provider", None)
+    return inner if isinstance(inner, TracerProvider) else provider

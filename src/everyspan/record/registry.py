@@ -15,6 +15,7 @@ from opentelemetry.util.types import AttributeValue
 from everyspan.model.destination import Destination, Dialect
 from everyspan.model.ids import WRITER_ID_LENGTH, WriterId
 from everyspan.record import names
+from everyspan.record.shadows import unbilled_for_langfuse
 from everyspan.record.shed import ShedSpan
 from everyspan.record.tally import TALLY
 from everyspan.spool.log import Kept, Log
@@ -128,6 +129,8 @@ class Registry:
         its parent's `with` block, and after the logs were closed at the end of the process; such ends are counted.
         """
         try:
+            if extra is not None and outlet.destination.dialect is Dialect.LANGFUSE:
+                span = unbilled_for_langfuse(span)
             if outlet.log.crowded:
                 span = ShedSpan(span)
                 TALLY.shed += names.SHED in (span.attributes or {})

@@ -6,20 +6,47 @@ OpenInference's wrappers around a call.
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from typing import NamedTuple, TypeVar
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import format_span_id
 from opentelemetry.util.types import AttributeValue
 
 from everyspan.record import names
+from everyspan.record.altered import AlteredSpan
 from everyspan.record.call import inherited
 
 OUR_SCOPE = "everyspan"
 
 _LIMIT = 10_000
 """Most spans remembered: they leave at their end, and those that never end must not pile up."""
+_BILLED_BY_LANGFUSE = (
+    names.LANGFUSE_USAGE,
+    names.LANGFUSE_COST,
+    "gen_ai.usage.",
+    "llm.token_count.",
+    "llm.usage.",
+    "llm.cost.",
+)
+_MOST_LEVELS = 32
+"""Ancestors looked at above a call of ours."""
+
+
+_Value = TypeVar("_Value")
+
+
+class _Open(NamedTuple):
+    """Foreign spans that began in this context, the last one first."""
+
+    span: weakref.ReferenceType[ReadableSpan]
+    before: _Open | None
+
+
+_begun: ContextVar[_Open | None] = ContextVar("everyspan_foreign_spans", default=None)
 
 
 def is_ours(span: ReadableSpan) -> bool:
@@ -37,27 +64,62 @@ def looks_like_a_model_call(span: ReadableSpan) -> bool:
         or known.get(names.OPERATION) in names.LLM_OPERATIONS
         or "llm.request.type" in known
         or "llm.model_name" in known
+        or names.INPUT_TOKENS in known
+        or "gen_ai.usage.prompt_tokens" in known
     )
 
 
+def unbilled_for_langfuse(span: ReadableSpan) -> ReadableSpan:
+    """A shadow as Langfuse should have it: its server bills every generation, whatever else a span says."""
+    known = span.attributes or {}
+    kept = {name: value for name, value in known.items() if not name.startswith(_BILLED_BY_LANGFUSE)}
+    return AlteredSpan(span, {**kept, names.LANGFUSE_TYPE: "span"})
+
+
 class Shadows:
-    """Remembers which foreign spans began inside one of our calls, and which stand right around one."""
+    """Remembers which foreign spans began inside one of our calls, and which stand around one or right beside it."""
 
     def __init__(self) -> None:
         self._inside: OrderedDict[int, str] = OrderedDict()
         self._around: OrderedDict[int, str] = OrderedDict()
+        self._parents: OrderedDict[int, int] = OrderedDict()
+        """Open spans that are no call of ours → their parents."""
 
     def began(self, span: ReadableSpan) -> None:
         """Note a span at its start, in the context it starts in."""
         if is_ours(span):
-            parent = span.parent
-            if parent is not None and names.OPERATION in (span.attributes or {}):
-                _remember(self._around, parent.span_id, format_span_id(_id(span)))
+            if names.OPERATION in (span.attributes or {}):
+                self._mark_around(span)
+            else:
+                _remember(self._parents, _id(span), span.parent.span_id if span.parent is not None else 0)
             return
         # Also a call that has ended: litellm's callbacks run later, in a copy of the call's context.
         call = inherited()
         if call is not None:
             _remember(self._inside, _id(span), format_span_id(call.span.get_span_context().span_id))
+            return
+        _remember(self._parents, _id(span), span.parent.span_id if span.parent is not None else 0)
+        _begun.set(_Open(weakref.ref(span), _still_open(_begun.get())))
+
+    def _mark_around(self, span: ReadableSpan) -> None:
+        """Those above this call of ours, and those that were begun for it without being made current."""
+        ours = format_span_id(_id(span))
+        parent_id = span.parent.span_id if span.parent is not None else 0
+        above = {parent_id}
+        for other in _spans(_begun.get()):
+            # Langfuse's wrapper of openai, and callbacks of frameworks, begin their span and make it nobody's parent:
+            # it stands beside ours, or beside another wrapper that is around ours.
+            if other.end_time is None and looks_like_a_model_call(other):
+                beside = other.parent.span_id if other.parent is not None else 0
+                if _id(other) in above:
+                    above.add(beside)
+                elif beside in above:
+                    _remember(self._around, _id(other), ours)
+        for _ in range(_MOST_LEVELS):
+            if not parent_id or parent_id not in self._parents:
+                break
+            _remember(self._around, parent_id, ours)
+            parent_id = self._parents[parent_id]
 
     def is_inside(self, span: ReadableSpan) -> bool:
         """True when the span began inside one of our calls."""
@@ -75,10 +137,11 @@ class Shadows:
 
     def ended(self, span: ReadableSpan) -> None:
         """Forget a span that everyone has looked at."""
-        if self._inside or self._around:
+        if self._inside or self._around or self._parents:
             own_id = _id(span)
             self._inside.pop(own_id, None)
             self._around.pop(own_id, None)
+            self._parents.pop(own_id, None)
 
 
 def _id(span: ReadableSpan) -> int:
@@ -86,7 +149,27 @@ def _id(span: ReadableSpan) -> int:
     return context.span_id if context is not None else 0
 
 
-def _remember(book: OrderedDict[int, str], key: int, value: str) -> None:
+def _still_open(last: _Open | None) -> _Open | None:
+    """`last` without what has ended at its head."""
+    while last is not None:
+        span = last.span()
+        if span is not None and span.end_time is None:
+            return last
+        last = last.before
+    return None
+
+
+def _spans(last: _Open | None) -> Iterator[ReadableSpan]:
+    for _ in range(_MOST_LEVELS):
+        if last is None:
+            return
+        span = last.span()
+        if span is not None:
+            yield span
+        last = last.before
+
+
+def _remember(book: OrderedDict[int, _Value], key: int, value: _Value) -> None:
     book[key] = value
     if len(book) > _LIMIT:
         book.popitem(last=False)

@@ -8,6 +8,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.util.types import AttributeValue
 
 from everyspan.record import names
+from everyspan.record.altered import AlteredSpan
 
 LONG_TEXT = 4096
 """Characters from which on any other text is left out, whoever wrote it."""
@@ -41,7 +42,7 @@ _MONEY_PREFIXES = ("everyspan.cost.", "gen_ai.usage.")
 _INPUTS = (names.INPUT_MESSAGES, names.LANGFUSE_INPUT)
 
 
-class ShedSpan(ReadableSpan):
+class ShedSpan(AlteredSpan):
     """A span without its texts: everything else is the original's, and `everyspan.shed` names what is missing.
 
     `everyspan.shed.input_bytes` tells how long the input of a model call was, so that one that is interrupted can
@@ -49,40 +50,8 @@ class ShedSpan(ReadableSpan):
     """
 
     def __init__(self, span: ReadableSpan) -> None:
-        super().__init__(
-            span.name,
-            context=span.context,
-            parent=span.parent,
-            resource=span.resource,
-            attributes=without_texts(span.attributes or {}),
-            events=[event for event in span.events if not _is_heavy(event)],
-            links=span.links,
-            kind=span.kind,
-            status=span.status,
-            start_time=span.start_time,
-            end_time=span.end_time,
-            instrumentation_scope=span.instrumentation_scope,
-        )
-        self._dropped = (
-            span.dropped_attributes,
-            span.dropped_events + len(span.events) - len(self.events),
-            span.dropped_links,
-        )
-
-    @property
-    def dropped_attributes(self) -> int:
-        """What the user's SDK had dropped."""
-        return self._dropped[0]
-
-    @property
-    def dropped_events(self) -> int:
-        """The same, and the events that hold messages."""
-        return self._dropped[1]
-
-    @property
-    def dropped_links(self) -> int:
-        """What the user's SDK had dropped."""
-        return self._dropped[2]
+        events = [event for event in span.events if not _is_heavy(event)]
+        super().__init__(span, without_texts(span.attributes or {}), events=events)
 
 
 def without_texts(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
-from everyspan.record.call import Call, End, end_of
+from everyspan.record.call import Call, End, begin_read, end_of, end_read
 
 _ATTRIBUTE = "_everyspan_call"
 _tracking: dict[type, type] = {}
@@ -96,7 +96,7 @@ def _reporting_next(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
         call = _open_call(self)
         if call is None:
             return read(self)
-        call.inside = True
+        token = begin_read(call)
         try:
             chunk = read(self)
         except StopIteration:
@@ -106,7 +106,7 @@ def _reporting_next(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
             call.end(end_of(error), error=error)
             raise
         finally:
-            call.inside = False
+            end_read(call, token)
         call.saw_chunk(chunk)
         return chunk
 
@@ -118,7 +118,7 @@ def _reporting_anext(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
         call = _open_call(self)
         if call is None:
             return await read(self)
-        call.inside = True
+        token = begin_read(call)
         try:
             chunk = await read(self)
         except StopAsyncIteration:
@@ -128,7 +128,7 @@ def _reporting_anext(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
             call.end(end_of(error), error=error)
             raise
         finally:
-            call.inside = False
+            end_read(call, token)
         call.saw_chunk(chunk)
         return chunk
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from everyspan.record.call import Call, End, end_of
+from everyspan.record.call import Call, End, begin_read, end_of, end_read
 
 Hides = Callable[[Any], bool] | None
 """Tells the chunks that the user did not ask for."""
@@ -27,7 +27,7 @@ class Reads(Iterator[Any]):
 
     def __next__(self) -> Any:
         call = self._call
-        call.inside = True
+        token = begin_read(call)
         try:
             while True:
                 chunk = self._source.__next__()
@@ -42,7 +42,7 @@ class Reads(Iterator[Any]):
             call.end(end_of(error), error=error)
             raise
         finally:
-            call.inside = False
+            end_read(call, token)
 
     def close(self) -> None:
         """What `yield from` calls when its own generator is closed or dropped."""
@@ -67,7 +67,7 @@ class AsyncReads(AsyncIterator[Any]):
 
     async def __anext__(self) -> Any:
         call = self._call
-        call.inside = True
+        token = begin_read(call)
         try:
             while True:
                 chunk = await self._source.__anext__()
@@ -82,7 +82,7 @@ class AsyncReads(AsyncIterator[Any]):
             call.end(end_of(error), error=error)
             raise
         finally:
-            call.inside = False
+            end_read(call, token)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
