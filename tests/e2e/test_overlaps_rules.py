@@ -15,7 +15,7 @@ from tests.programs import run_program
 from tests.recording import Recording
 
 ASK: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello"}]}
-GENERATION = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 7}
+GENERATION: dict[str, Any] = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 7}
 
 
 @pytest.fixture
