@@ -149,7 +149,7 @@ def _add_litellm(layered: Layered, by_provider: dict[str, list[Json]], day: str)
             layered.agreed[payer] += 1
             if line is not None and line[0] == payer:
                 own = next(each for each in by_provider[payer] if each[1] == line[1])
-                layered.filled[payer] += _fill_variants(own, entry)
+                layered.filled[payer] += _fill_variants(own, entry, day)
 
 
 def _table(layered: Layered) -> Table:
@@ -186,12 +186,15 @@ def _add_model(
     layered.added[payer] += 1
 
 
-def _fill_variants(line: list[Json], entry: Entry) -> int:
-    """Variants that the line lacks altogether; in force since its newest price, as nobody dates litellm's."""
+def _fill_variants(line: list[Json], entry: Entry, day: str) -> int:
+    """Variants that the line lacks altogether, for as long as its price of today: nobody dates litellm's."""
     have = [variant[0] for variant in line[4]]
-    starts = [dated[0] for dated in line[3] if isinstance(dated[0], str)]
+    changes = sorted(dated[0] for dated in line[3] if isinstance(dated[0], str))
+    since = max((change for change in changes if change <= day), default="")
+    until = min((change for change in changes if change > day), default="")
+    when = f"{since}/{until}" if until else since or None
     new = [
-        [context, max(starts, default=None), prices, prices_litellm.NAME]
+        [context, when, prices, prices_litellm.NAME]
         for context, prices in entry.variants
         if context not in have
     ]

@@ -126,7 +126,8 @@ def _when(when: object) -> str:
     if isinstance(when, list):
         first, end = ((f"{minute // 60:02}:{minute % 60:02}") for minute in when)
         return f"from {first} to {end} UTC"
-    return f"since {when}" if when else "always"
+    since, _, until = str(when or "").partition("/")
+    return " ".join(filter(None, (since and f"since {since}", until and f"until {until}"))) or "always"
 
 
 def _source(source: list[str]) -> str:

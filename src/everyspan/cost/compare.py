@@ -79,7 +79,8 @@ def problems_of(table: Table) -> Iterator[str]:
 def _entry_problems(when: Json, prices: dict[str, Json], table: Table) -> Iterator[str]:
     if isinstance(when, str):
         try:
-            date.fromisoformat(when)
+            for each in filter(None, when.split("/")):
+                date.fromisoformat(each)
         except ValueError:
             yield f"{when!r} is no date"
     for kind, price in prices.items():

@@ -266,14 +266,21 @@ class Table:
 
 
 def _holds(when: Json, minute: int) -> bool:
-    """Whether a price is in force at a minute since 1970: always, from a day on, or in a window of the UTC day."""
+    """Whether a price is in force at a minute since 1970: always, from a day on (and to another, which is the first
+    without it), or in a window of the UTC day."""
     if when is None:
         return True
     if isinstance(when, str):
-        return minute // _DAY_MINUTES >= date.fromisoformat(when).toordinal() - _EPOCH_DAY
-    first, end = int(when[0]), int(when[1])
+        day = minute // _DAY_MINUTES
+        start, _, end = when.partition("/")
+        return (not start or day >= _day(start)) and (not end or day < _day(end))
+    opens, closes = int(when[0]), int(when[1])
     of_day = minute % _DAY_MINUTES
-    return first <= of_day < end if first <= end else of_day >= first or of_day < end
+    return opens <= of_day < closes if opens <= closes else of_day >= opens or of_day < closes
+
+
+def _day(text: str) -> int:
+    return date.fromisoformat(text).toordinal() - _EPOCH_DAY
 
 
 def _context(service_tier: str, *, batch: bool, region: str) -> dict[str, str]:
