@@ -20,6 +20,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from everyspan.collector.collector import Collector
+from everyspan.collector.issued import KeyFile
 from everyspan.collector.keys import Keys
 from everyspan.collector.limits import Limits
 from everyspan.collector.otlp_http import METRICS_PATHS, TRACES_PATHS
@@ -168,11 +169,12 @@ class _Uvicorn(uvicorn.Server):
 @contextmanager
 def _opened(options: Options) -> Iterator[Server]:
     """Everything in order, and given up in the reverse order whatever happens."""
-    keys = Keys(options.keys)
+    keys = Keys(options.keys, issued=KeyFile(options.data_dir))
     if not keys and not _is_loopback(options.host):
         raise SettingsError(
             f"{options.host} can be reached from other machines and the server has no key; "
-            "give one with --key public:secret (or EVERYSPAN_KEYS), or bind 127.0.0.1"
+            "make one with `everyspan keys create`, give one with --key public:secret (or EVERYSPAN_KEYS), "
+            "or bind 127.0.0.1"
         )
     with ExitStack() as opened:
         opened.enter_context(_locked(options.data_dir))

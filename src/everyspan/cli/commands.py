@@ -24,6 +24,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "run": ("running", "Run a script or module, unedited, with everyspan recording its LLM calls."),
     "serve": ("serving", "Run the collector: spans in, traces, costs and the audit out."),
+    "keys": ("keys", "Make, list and revoke the keys of a collector."),
     "demo": (
         "demo",
         "Run the report's program without and with everyspan, and compare both with the provider's books.",

@@ -37,6 +37,8 @@ def refusal(why: str, *, status: int, headers: Headers = ()) -> Answer:
 
     What can be tried again carries Retry-After: OpenTelemetry's exporter waits that long instead of guessing.
     """
+    if status == 401:
+        headers = (*headers, ("www-authenticate", 'Basic realm="everyspan", charset="UTF-8"'))
     if status in _TRY_AGAIN:
         headers = (*headers, ("retry-after", str(_RETRY_AFTER_S)))
     return Answer(status, json.dumps({"message": why, "error": why}).encode(), "application/json", headers)

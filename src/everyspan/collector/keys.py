@@ -9,7 +9,9 @@ import hmac
 import secrets
 from collections.abc import Iterable
 
-from everyspan.errors import SettingsError
+from everyspan.clock import NowNs, now_ns
+from everyspan.collector.issued import Issued, KeyFile, Scope, digest_of
+from everyspan.errors import CollectorError, SettingsError
 
 DEFAULT_PROJECT = "default"
 """Where everything goes when the server has no keys."""
@@ -23,9 +25,13 @@ class Keys:
     itself: a name that nobody checks must not look like a separation.
     """
 
-    def __init__(self, pairs: Iterable[str] = ()) -> None:
+    def __init__(
+        self, pairs: Iterable[str] = (), *, issued: KeyFile | None = None, now: NowNs = now_ns
+    ) -> None:
         self._pepper = secrets.token_bytes(32)
         self._digest_of: dict[str, bytes] = {}
+        self._issued = issued
+        self._now = now
         for pair in pairs:
             public, separator, secret = pair.strip().partition(":")
             if not (public and separator and secret):
@@ -37,36 +43,70 @@ class Keys:
             self._digest_of[public] = self._digest(secret)
 
     def __bool__(self) -> bool:
-        """True when a request has to show a key."""
-        return bool(self._digest_of)
+        """True when a request has to show a key: one that was revoked does not open the server to everybody."""
+        return bool(self._digest_of) or bool(self._issued and self._issued.keys())
 
-    def project_of(self, authorization: str | None) -> str | None:
-        """The project that an Authorization header opens, or None when it opens nothing.
+    def let_in(self, authorization: str | None, scope: Scope) -> str:
+        """The project that an Authorization header opens for this.
 
         Understands `Basic base64(public:secret)` (Langfuse's clients and browsers) and `Bearer secret`.
+
+        Raises:
+            CollectorError: 401, it opens nothing; 403, it opens something else.
         """
-        if not self._digest_of:
+        if not self:
             return DEFAULT_PROJECT
         scheme, _, credential = (authorization or "").strip().partition(" ")
+        public, secret = "", ""
         if scheme.lower() == "bearer":
-            return self._by_secret(credential.strip())
-        if scheme.lower() == "basic":
-            return self._by_pair(credential.strip())
-        return None
+            secret = credential.strip()
+        elif scheme.lower() == "basic":
+            public, secret = _pair(credential.strip())
+        project = self._given(public, secret) if secret else None
+        if project is not None:
+            return project
+        key = self._handed_out(public, secret) if secret else None
+        if key is None:
+            raise CollectorError(
+                "the key is missing or wrong: Basic public:secret, or Bearer secret", status=401
+            )
+        refused = key.refusal(scope, self._now())
+        if refused is not None:
+            raise CollectorError(refused[1], status=refused[0])
+        return key.project
 
-    def _by_secret(self, secret: str) -> str | None:
+    def project_of(self, authorization: str | None) -> str | None:
+        """The project that an Authorization header opens for reading, or None when it opens nothing."""
+        try:
+            return self.let_in(authorization, Scope.READ)
+        except CollectorError:
+            return None
+
+    def _given(self, public: str, secret: str) -> str | None:
         digest = self._digest(secret)
         # All are compared, so that the time does not tell which one was close.
-        found = [public for public, known in self._digest_of.items() if hmac.compare_digest(known, digest)]
+        found = [
+            name
+            for name, known in self._digest_of.items()
+            if hmac.compare_digest(known, digest) and public in ("", name)
+        ]
         return found[0] if found else None
 
-    def _by_pair(self, encoded: str) -> str | None:
-        try:
-            public, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError, ValueError):
-            return None
-        known = self._digest_of.get(public, b"")
-        return public if hmac.compare_digest(known, self._digest(secret)) else None
+    def _handed_out(self, public: str, secret: str) -> Issued | None:
+        keys = self._issued.keys() if self._issued else {}
+        digest = digest_of(secret)
+        some = keys.values() if not public else [keys[public]] if public in keys else []
+        found = [key for key in some if hmac.compare_digest(key.digest, digest)]
+        return found[0] if found else None
 
     def _digest(self, secret: str) -> bytes:
         return hmac.new(self._pepper, secret.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
+
+
+def _pair(encoded: str) -> tuple[str, str]:
+    try:
+        public, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return "", ""
+    # Without a public half it would be tried as a secret alone.
+    return (public, secret) if public else ("", "")

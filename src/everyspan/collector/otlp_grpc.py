@@ -11,6 +11,7 @@ import grpc
 
 from everyspan.collector.accept import PROTOBUF
 from everyspan.collector.intake import Intake, response_to
+from everyspan.collector.issued import Scope
 from everyspan.collector.keys import Keys
 from everyspan.errors import CollectorError, SettingsError
 
@@ -28,6 +29,7 @@ _SHUTDOWN_S = 10.0
 _STATUS = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
     # Without RetryInfo it means: not again as it is.
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     415: grpc.StatusCode.INVALID_ARGUMENT,
@@ -98,12 +100,7 @@ class _Exporting(grpc.GenericRpcHandler):  # type: ignore[misc]
         raise AssertionError("abort() raises")
 
     def _take(self, body: bytes, headers: dict[str, str]) -> bytes:
-        project = self._keys.project_of(headers.get("authorization"))
-        if project is None:
-            raise CollectorError(
-                "the key is missing or wrong: metadata `authorization` takes Basic public:secret, or Bearer secret",
-                status=401,
-            )
+        project = self._keys.let_in(headers.get("authorization"), Scope.INGEST)
         found = self._intake.examine(body, content_type=PROTOBUF, encoding="")
         kept = self._intake.keep(found, headers, project=project)
         if kept is not None:

@@ -15,6 +15,7 @@ from google.protobuf.json_format import MessageToJson
 from everyspan.collector.accept import JSON, PROTOBUF, Examined
 from everyspan.collector.answers import Answer, refusal
 from everyspan.collector.intake import Intake, Taken, response_to
+from everyspan.collector.issued import Scope as KeyScope
 from everyspan.collector.keys import Keys
 from everyspan.collector.limits import Limits
 from everyspan.errors import CollectorError
@@ -66,13 +67,7 @@ class Door:
     async def _answer(self, scope: Scope, headers: dict[str, str], source: _Source) -> Answer:
         if scope["method"] != "POST":
             return refusal(f"{scope['path']} takes POST", status=405, headers=(("allow", "POST"),))
-        project = self._keys.project_of(headers.get("authorization"))
-        if project is None:
-            return refusal(
-                "the key is missing or wrong: Basic public:secret, or Bearer secret",
-                status=401,
-                headers=(("www-authenticate", 'Basic realm="everyspan", charset="UTF-8"'),),
-            )
+        project = self._keys.let_in(headers.get("authorization"), KeyScope.INGEST)
         if scope["path"] in METRICS_PATHS:
             return Answer(200, b"{}", JSON)
         _check_ingestion_version(headers.get("x-langfuse-ingestion-version", ""))

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from everyspan.collector.answers import refusal
+from everyspan.collector.issued import Scope as KeyScope
 from everyspan.collector.keys import Keys
+from everyspan.errors import CollectorError
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -54,11 +56,11 @@ class Guard:
 
         headers = dict(scope["headers"])
         if scope["path"] not in OPEN_PATHS:
-            project = self._keys.project_of(headers.get(b"authorization", b"").decode("latin-1"))
-            if project is None:
-                challenge = (("www-authenticate", 'Basic realm="everyspan", charset="UTF-8"'),)
-                answer = refusal("the key is missing or wrong", status=401, headers=challenge)
-                await answer.send(send_guarded)
+            wanted = KeyScope.READ if scope["method"] in ("GET", "HEAD") else KeyScope.INGEST
+            try:
+                project = self._keys.let_in(headers.get(b"authorization", b"").decode("latin-1"), wanted)
+            except CollectorError as refused:
+                await refusal(str(refused), status=refused.status).send(send_guarded)
                 return
             # Without keys there is nothing to tell apart: everything that was ever stored is shown.
             scope[PROJECT] = project if self._keys else ""
