@@ -26,7 +26,7 @@ function Facts({ span, lost }) {
   const took = span.end_ns - span.start_ns;
   const said = span.attributes?.attributes ?? {};
   return html`
-    ${span.status === "error" && html`<p class=${`note ${span.end === "interrupted" ? "warn" : "bad"}`}>${span.status_message || "it failed, and no reason came with it"}</p>`}
+    ${span.status === "error" && span.end !== "interrupted" && html`<p class="note bad">${span.status_message || "it failed, and no reason came with it"}</p>`}
     ${span.end === "interrupted" && html`<p class="note warn">Interrupted: the process died before this call ended. What had arrived is below; tokens and cost are an estimate.</p>`}
     ${span.unbilled && html`<p class="note">Not billed: ${span.unbilled}. It is kept, and not in any sum.</p>`}
     ${lost && html`<p class="note warn">Its parent <code>${span.parent_id}</code> has not arrived.</p>`}

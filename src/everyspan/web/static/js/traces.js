@@ -3,20 +3,27 @@ import { html, useEffect, useMemo, useRef, useState } from "./html.js";
 import { Link, change, go } from "./address.js";
 import { ask, useAnswer } from "./ask.js";
 import { Filters, wantedOf } from "./filters.js";
-import { count, duration, plural, short } from "./format.js";
+import { count, doubts, duration, plural, short } from "./format.js";
 import { useKeys } from "./keys.js";
-import { Empty, Failure, Money, Range, Time, Tokens, periodOf } from "./parts.js";
+import { DOUBTS, Empty, Failure, Money, Range, Time, Tokens, periodOf } from "./parts.js";
 import { Saved } from "./saved.js";
 
 const PAGE = 60;
 
-function Totals({ wanted }) {
+// The sums know of no doubts, so those come from the traces that are loaded: exact when these are all of them.
+function doubtsOf(traces, all) {
+  const states = {};
+  for (const trace of traces) for (const [state, calls] of Object.entries(trace.states)) states[state] = (states[state] ?? 0) + calls;
+  return doubts(states).map(([calls, state]) => [all ? count(calls) : `${count(calls)} or more`, state]);
+}
+
+function Totals({ wanted, traces, all }) {
   const { answer } = useAnswer("/api/v1/traces/totals", wanted);
   if (!answer) return html`<p class="totals dim" aria-busy="true"> </p>`;
   return html`<p class="totals" id="totals" aria-live="polite">
     <b>${count(answer.traces)}</b> ${answer.traces === 1 ? "trace" : "traces"} · <b>${short(answer.calls)}</b> ${answer.calls === 1 ? "call" : "calls"} ·
     <b> ${short(answer.input_tokens)} → ${short(answer.output_tokens)}</b> tokens ·
-    <b> <${Money} amount=${answer.cost} states=${answer.states} calls=${answer.calls} exact /></b>
+    <b> <${Money} amount=${answer.cost} calls=${answer.calls} exact /></b>${doubtsOf(traces, all).map(([calls, state]) => html` <span class="tag warn" key=${state} title=${DOUBTS[state]}>${calls} ${state}</span>`)}
     ${answer.errors ? html` · <b class="bad">${plural(answer.errors, "error")}</b>` : ""}</p>`;
 }
 
@@ -96,7 +103,7 @@ export function Traces({ query }) {
     <div class="head"><${Filters} query=${query} /><div class="end"><${Saved} query=${query} /><${Range} query=${query} choose=${change} /></div></div>
     <${Failure} failure=${failure} />
     ${answer && !traces.length && !failure ? html`<${Nothing} narrowed=${narrowed} />` : html`
-      <${Totals} wanted=${wanted} />
+      <${Totals} wanted=${wanted} traces=${traces} all=${!next} />
       <div class="wide" aria-busy=${String(waiting)} tabindex="0" role="region" aria-label="Traces, newest first">
       <table class="list" id="traces">
         <thead><tr><th scope="col">Started</th><th scope="col">Name</th><th scope="col" class="models">Models</th><th scope="col" class="who">User</th>
