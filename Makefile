@@ -81,7 +81,7 @@ bench: .venv/.ready
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 lock: .venv/.ready
 	$(COMPILE) requirements/bootstrap.in --upgrade --exclude-newer "7 days" --output-file requirements/bootstrap.txt
-	$(COMPILE) requirements/dev.in pyproject.toml --extra all --group dev --upgrade \
+	$(COMPILE) requirements/dev.in pyproject.toml --extra all --extra chdb --group dev --upgrade \
 	  --exclude-newer "7 days" --override requirements/overrides.txt --output-file requirements/dev.txt
 	$(COMPILE) requirements/oldest.in pyproject.toml --extra all --group build --group clients --group test --upgrade \
 	  --exclude-newer 2026-05-01T00:00:00Z --output-file requirements/oldest.txt

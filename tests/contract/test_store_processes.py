@@ -106,14 +106,16 @@ def acknowledged_until_killed(
     return last
 
 
-def test_a_writer_that_is_killed_loses_no_acknowledged_batch_and_counts_nothing_twice(store_url: str) -> None:
+def test_a_writer_that_is_killed_loses_no_acknowledged_batch_and_counts_nothing_twice(
+    shared_store_url: str,
+) -> None:
     chance, last = random.Random(7), -1
     for _ in range(4):
         # The new writer starts one batch back, as a sender does that never saw the answer.
-        with running(insert_for_ever, store_url, max(last, 0)) as (pid, acknowledged):
+        with running(insert_for_ever, shared_store_url, max(last, 0)) as (pid, acknowledged):
             last = acknowledged_until_killed(pid, acknowledged, 5, chance)
 
-    with closing(open_store(store_url)) as store:
+    with closing(open_store(shared_store_url)) as store:
         (writer,) = store.writers(WriterFilter())
         (group,) = store.cost_groups(CostBy.MODEL, CostFilter())
         summaries = store.list_traces(TraceFilter(limit=1000))
@@ -129,10 +131,13 @@ def test_a_writer_that_is_killed_loses_no_acknowledged_batch_and_counts_nothing_
 
 
 def test_another_process_reads_while_this_one_writes_and_never_sees_a_sum_without_its_rows(
-    store_url: str,
+    shared_store_url: str,
 ) -> None:
     batches = 40
-    with closing(open_store(store_url)) as store, running(watch, store_url, batches * _BATCH) as (_, told):
+    with (
+        closing(open_store(shared_store_url)) as store,
+        running(watch, shared_store_url, batches * _BATCH) as (_, told),
+    ):
         assert receive(told) == "watching"
         for number in range(batches):
             store.insert(*batch(number))
@@ -147,11 +152,16 @@ def insert_ten(url: str, done: Connection) -> None:
         done.send(sum(store.insert(*batch(number)).new for number in range(10)))
 
 
-def test_two_processes_that_create_and_fill_one_store_at_once_count_each_span_once(store_url: str) -> None:
-    with running(insert_ten, store_url) as (_, one), running(insert_ten, store_url) as (_, other):
+def test_two_processes_that_create_and_fill_one_store_at_once_count_each_span_once(
+    shared_store_url: str,
+) -> None:
+    with (
+        running(insert_ten, shared_store_url) as (_, one),
+        running(insert_ten, shared_store_url) as (_, other),
+    ):
         new = [receive(one), receive(other)]
 
-    with closing(open_store(store_url, read_only=True)) as store:
+    with closing(open_store(shared_store_url, read_only=True)) as store:
         (writer,) = store.writers(WriterFilter())
     assert sum(int(str(count)) for count in new) == writer.spans == 10 * _BATCH
 

@@ -265,7 +265,7 @@ def hour_of(start_ns: int) -> str:
     return f"2024-10-{4 + day:02}T{rest // HOUR_NS:02}:00Z"
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lengths=st.lists(st.integers(0, 10**13), min_size=1, max_size=40))
 def test_a_quantile_is_within_two_percent_of_the_one_that_sorting_gives(
     fresh_store: Callable[[], Store], lengths: list[int]

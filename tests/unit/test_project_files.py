@@ -40,10 +40,11 @@ def pins(lock: str) -> dict[str, Version]:
     return {canonicalize_name(name): Version(version) for name, version in found}
 
 
-def asked_for(*groups: str) -> list[Requirement]:
-    """What pyproject.toml asks for: the core, all extras, and these dependency groups."""
+def asked_for(*groups: str, without: str = "") -> list[Requirement]:
+    """What pyproject.toml asks for: the core, all extras but one, and these dependency groups."""
     project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    lists = [project["project"]["dependencies"], *project["project"]["optional-dependencies"].values()]
+    extras = project["project"]["optional-dependencies"]
+    lists = [project["project"]["dependencies"], *(extras[name] for name in extras if name != without)]
     lists += [project["dependency-groups"][group] for group in groups]
     found = [Requirement(line) for lines in lists for line in lines]
     return [requirement for requirement in found if requirement.name != "everyspan"]
@@ -60,10 +61,12 @@ def test_a_lock_holds_everything_that_is_asked_for_in_a_version_that_is_allowed(
     lock: str, groups: tuple[str, ...]
 ) -> None:
     locked = pins(lock)
+    # Half a gigabyte that no test of the oldest versions needs.
+    without = "chdb" if lock == "oldest" else ""
 
     wrong = {
         str(requirement): str(locked.get(canonicalize_name(requirement.name)))
-        for requirement in asked_for(*groups)
+        for requirement in asked_for(*groups, without=without)
         if canonicalize_name(requirement.name) not in locked
         or not requirement.specifier.contains(locked[canonicalize_name(requirement.name)], prereleases=True)
     }

@@ -6,8 +6,8 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+from everyspan.store.news import News
 from everyspan.store.ranges import merge, size, subtract
 from everyspan.store.reads import Range
 from everyspan.store.rows import INTERRUPTED, Numbers, Sighting, SpanRow
@@ -22,59 +22,6 @@ UPDATE writers SET services = ?, begun = begun + ?, spans = spans + ?, interrupt
     spooled_to = max(spooled_to, ?), closed = max(closed, ?), seen_ns = max(seen_ns, ?), about = ?, about_ns = ?
 WHERE id = ?
 """
-
-
-@dataclass(slots=True)
-class _News:
-    """What one batch brings of one writer."""
-
-    services: set[str] = field(default_factory=set)
-    spans: int = 0
-    interrupted: int = 0
-    begun: list[Range] = field(default_factory=list)
-    other: list[Range] = field(default_factory=list)
-    """Numbers that arrived and begin nothing: ends of calls."""
-    dropped: dict[str, list[Range]] = field(default_factory=lambda: defaultdict(list))
-    spooled_to: int = 0
-    closed: bool = False
-    seen_ns: int = 0
-    about: tuple[int, str] = (0, "{}")
-
-    def add_span(self, row: SpanRow, seq: int) -> None:
-        self.spans += 1
-        self.seen_ns = max(self.seen_ns, row.received_ns)
-        self.services.update((row.service,) if row.service else ())
-        if row.end == INTERRUPTED:
-            # It carries the number of its own begin, which may never have arrived on its own.
-            self.interrupted += 1
-            self.begun.append((seq, seq))
-        else:
-            self.other.append((seq, seq))
-
-    def add_outdone(self, row: SpanRow, seq: int) -> None:
-        """An interrupted span whose finished twin is there: its number arrived, and it is no span of its own."""
-        self.seen_ns = max(self.seen_ns, row.received_ns)
-        self.services.update((row.service,) if row.service else ())
-        self.begun.append((seq, seq))
-
-    def add_numbers(self, numbers: Numbers) -> None:
-        there = (numbers.first, numbers.last)
-        if numbers.dropped:
-            self.dropped[numbers.reason].append(there)
-        elif numbers.reason == "close":
-            self.closed = True
-            self.spooled_to = max(self.spooled_to, numbers.last)
-        elif numbers.reason == "start":
-            self.begun.append(there)
-        elif numbers.reason != "header":
-            self.other.append(there)
-
-    def add_sighting(self, sighting: Sighting) -> None:
-        self.spooled_to = max(self.spooled_to, sighting.spooled_to)
-        self.closed = self.closed or sighting.closed
-        self.seen_ns = max(self.seen_ns, sighting.seen_ns)
-        if sighting.about != "{}":
-            self.about = max(self.about, (sighting.seen_ns, sighting.about))
 
 
 class Ledger:
@@ -97,7 +44,7 @@ class Ledger:
             replaced: interrupted spans that were counted, and no longer are.
             outdone: interrupted spans that never will be.
         """
-        news: dict[tuple[str, str], _News] = defaultdict(_News)
+        news: dict[tuple[str, str], News] = defaultdict(News)
         unnumbered: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
         for rows, sign in ((fresh, 1), (replaced, -1)):
             for row in rows:
@@ -123,7 +70,7 @@ class Ledger:
         for (project, writer), one in news.items():
             self._update(project, writer, one)
 
-    def _update(self, project: str, writer: str, news: _News) -> None:
+    def _update(self, project: str, writer: str, news: News) -> None:
         self._connection.execute(
             "INSERT INTO writers (project, writer, services, begun, spans, interrupted, spooled_to, closed, seen_ns,"
             " about, about_ns) VALUES (?, ?, '[]', 0, 0, 0, 0, 0, 0, '{}', 0) ON CONFLICT DO NOTHING",
@@ -146,7 +93,7 @@ class Ledger:
             ),
         )
 
-    def _receive(self, writer_id: int, news: _News) -> int:
+    def _receive(self, writer_id: int, news: News) -> int:
         """Add the numbers to those received; returns how many begun calls are among them that were not known."""
         arrived = merge([*news.begun, *news.other])
         if not arrived:

@@ -95,7 +95,7 @@ class Store(Protocol):
 
 
 def open_store(where: str | Path, *, read_only: bool = False) -> Store:
-    """The store at a path or a URL such as `sqlite:///var/lib/everyspan/spans.db`.
+    """The store at a path or a URL: `sqlite:///path`, `chdb:///directory` or `clickhouse://host/database`.
 
     Created, with its directory, when it is not there. Other processes may read while one writes.
 
@@ -106,12 +106,29 @@ def open_store(where: str | Path, *, read_only: bool = False) -> Store:
         StoreError: the address means nothing, the file cannot be used, or a newer everyspan made it.
     """
     # Imported here so that asking for one kind of store does not load the libraries of another.
+    scheme, separator, rest = str(where).partition("://")
+    if separator and scheme in ("chdb", "clickhouse", "clickhouses"):
+        return _open_clickhouse(str(where), read_only=read_only)
     from everyspan.store.sqlite import SqliteStore
 
-    scheme, separator, rest = str(where).partition("://")
     if not separator:
         return SqliteStore(Path(where), read_only=read_only)
     if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
         # As SQLAlchemy has it: three slashes for a relative path, four for an absolute one.
         return SqliteStore(Path(rest[1:]), read_only=read_only)
-    raise StoreError(f"{where} is no store; give a path or sqlite:///path")
+    raise StoreError(
+        f"{where} is no store; give a path, sqlite:///path, chdb:///directory or clickhouse://host/database"
+    )
+
+
+def _open_clickhouse(url: str, *, read_only: bool) -> Store:
+    extra = "chdb" if url.startswith("chdb") else "clickhouse"
+    try:
+        from everyspan.store.clickhouse import ClickHouseStore
+        from everyspan.store.clickhouse_address import Address
+
+        return ClickHouseStore(Address.of(url), read_only=read_only)
+    except ImportError as missing:
+        raise StoreError(
+            f"{extra}:// needs a library that is not installed: pip install 'everyspan[{extra}]' ({missing})"
+        ) from missing

@@ -27,6 +27,12 @@ def asked(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFC", text))
 
 
+def folded(text: str) -> set[str]:
+    """The words of a text or a search, alike whatever their case and accents."""
+    bare = unicodedata.normalize("NFKD", text.lower())
+    return set(_WORD.findall("".join(letter for letter in bare if not unicodedata.combining(letter))))
+
+
 def _parts(text: str) -> Iterator[str]:
     left = MOST_CHARACTERS
     for part in _strings(text):

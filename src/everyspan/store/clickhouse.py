@@ -1,0 +1,166 @@
+"""The store for scale: ClickHouse, a server or cluster of them, or its engine embedded in this process (chDB).
+
+Nothing is summed up beforehand. Rows replace their duplicates when they merge, every question asks for rows as if all
+merges had happened (FINAL), and before an insert what is stored already is left out.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import clickhouse_connect
+import urllib3
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from everyspan.errors import StoreError
+from everyspan.store import clickhouse_costs, clickhouse_traces, clickhouse_write, clickhouse_writers, limits
+from everyspan.store.clickhouse_address import Address
+from everyspan.store.clickhouse_schema import migrate
+from everyspan.store.groups import (
+    Each,
+    GroupFilter,
+    LatencyBy,
+    LatencyFilter,
+    LatencyGroup,
+    TraceBy,
+    TraceGroup,
+    TraceTotals,
+)
+from everyspan.store.reads import (
+    CostBy,
+    CostFilter,
+    CostGroup,
+    Inserted,
+    TraceFilter,
+    TraceSummary,
+    Unnumbered,
+    WriterFilter,
+    WriterState,
+)
+from everyspan.store.rows import Numbers, Sighting, SpanRow
+
+_READ = {"final": 1, "do_not_merge_across_partitions_select_final": 1, "join_use_nulls": 1}
+
+
+class ClickHouseStore:
+    """See `Store` for what each method promises.
+
+    An insert that raises may have stored a part; handing in the same again completes it and counts nothing twice.
+    """
+
+    def __init__(self, address: Address, *, read_only: bool = False) -> None:
+        """Connect, and create or upgrade the tables unless `read_only`.
+
+        Raises:
+            StoreError: see `open_store`.
+        """
+        self.address = address
+        self.read_only = read_only
+        self._write_lock = threading.Lock()
+        self._client: Client | None = None
+        with self._translated("open"):
+            client = clickhouse_connect.get_client(**address.connection())
+            try:
+                migrate(client, address.layout, read_only=read_only, where=str(address))
+                client.close()
+                client = clickhouse_connect.get_client(
+                    **address.connection(), database=address.layout.database
+                )
+            except BaseException:
+                client.close()
+                raise
+            self._client = client
+
+    def insert(
+        self, spans: Sequence[SpanRow], numbers: Sequence[Numbers] = (), sightings: Sequence[Sighting] = ()
+    ) -> Inserted:
+        """See `Store.insert`. One thread at a time; others wait."""
+        if self.read_only:
+            raise StoreError(f"store {self.address} is open for reading only")
+        batch = limits.acceptable(spans, numbers, sightings)
+        with self._write_lock, self._translated("write to"):
+            return clickhouse_write.insert(self._ask, self._put, batch)
+
+    def list_traces(self, wanted: TraceFilter) -> list[TraceSummary]:
+        """See `Store.list_traces`."""
+        with self._translated("read"):
+            return clickhouse_traces.list_traces(self._ask, wanted)
+
+    def trace_totals(self, wanted: TraceFilter) -> TraceTotals:
+        """See `Store.trace_totals`."""
+        with self._translated("read"):
+            return clickhouse_traces.trace_totals(self._ask, wanted)
+
+    def trace_groups(self, by: TraceBy, wanted: GroupFilter) -> list[TraceGroup]:
+        """See `Store.trace_groups`."""
+        with self._translated("read"):
+            return clickhouse_traces.trace_groups(self._ask, by, wanted)
+
+    def read_trace(self, trace_id: str, *, project: str) -> tuple[TraceSummary, list[SpanRow]] | None:
+        """See `Store.read_trace`."""
+        with self._translated("read"):
+            return clickhouse_traces.read_trace(self._ask, trace_id, project)
+
+    def projects_of(self, trace_id: str) -> list[str]:
+        """See `Store.projects_of`."""
+        sql = "SELECT DISTINCT toString(project) FROM spans WHERE trace_id = {trace_id:String} ORDER BY 1"
+        with self._translated("read"):
+            return [row[0] for row in self._ask(sql, {"trace_id": trace_id})]
+
+    def cost_groups(self, by: CostBy, wanted: CostFilter, *, each: Each | None = None) -> list[CostGroup]:
+        """See `Store.cost_groups`."""
+        with self._translated("read"):
+            return clickhouse_costs.cost_groups(self._ask, by, wanted, each)
+
+    def latency_groups(
+        self, by: LatencyBy, wanted: LatencyFilter, *, each: Each | None = None
+    ) -> list[LatencyGroup]:
+        """See `Store.latency_groups`."""
+        with self._translated("read"):
+            return clickhouse_costs.latency_groups(self._ask, by, wanted, each)
+
+    def writers(self, wanted: WriterFilter) -> list[WriterState]:
+        """See `Store.writers`."""
+        with self._translated("read"):
+            return clickhouse_writers.writers(self._ask, wanted)
+
+    def unnumbered(self, wanted: WriterFilter) -> list[Unnumbered]:
+        """See `Store.unnumbered`."""
+        with self._translated("read"):
+            return clickhouse_writers.unnumbered(self._ask, wanted)
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        with self._write_lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            raise StoreError(f"store {self.address} is closed")
+        return self._client
+
+    def _ask(
+        self, sql: str, parameters: dict[str, Any], column_formats: dict[str, Any] | None = None
+    ) -> Sequence[Sequence[Any]]:
+        found = self._connected().query(
+            sql, parameters=parameters, settings=_READ, column_formats=column_formats
+        )
+        rows: Sequence[Sequence[Any]] = found.result_rows
+        return rows
+
+    def _put(self, table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str], token: str) -> None:
+        settings = {**self.address.insert_settings(), "insert_deduplication_token": token}
+        self._connected().insert(table, rows, column_names=list(columns), settings=settings)
+
+    @contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except (ClickHouseError, urllib3.exceptions.HTTPError, OSError, OverflowError) as error:
+            raise StoreError(f"could not {doing} the store {self.address}: {str(error)[:1000]}") from error
