@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -13,34 +12,31 @@ import pytest
 
 from everyspan.store.store import Store, open_store
 
-HAVE_CHDB = importlib.util.find_spec("chdb") is not None
-SERVER = os.environ.get("EVERYSPAN_TEST_CLICKHOUSE", "")
-"""The address of a real server, without a database: `clickhouse://user:password@host:8123`."""
+CLICKHOUSE = os.environ.get("EVERYSPAN_TEST_CLICKHOUSE", "")
+"""`chdb`, or a server without a database, such as `clickhouse://user:password@host:8123`; empty for SQLite."""
 
-KINDS = ["sqlite", *(["chdb"] if HAVE_CHDB else []), *(["clickhouse"] if SERVER else [])]
 _databases = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def engine_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The embedded engine takes one directory for each process, and any number of databases in it."""
-    directory = tmp_path_factory.mktemp("chdb")
-    with ExitStack() as opened:
-        if HAVE_CHDB:
-            # The engine starts with its first store and ends with its last one, which takes seconds each time.
-            opened.enter_context(closing(open_store(f"chdb:///{directory}?database=kept_open")))
-        yield directory
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """Makes the address of a database. The embedded engine takes one directory for each process."""
+    if CLICKHOUSE != "chdb":
+        yield f"{CLICKHOUSE}/{{}}".format
+        return
+    address = f"chdb:///{tmp_path_factory.mktemp('chdb')}?database={{}}".format
+    # The engine starts with its first store and ends with its last one, which takes seconds each time.
+    with closing(open_store(address("kept_open"))):
+        yield address
 
 
-@pytest.fixture(params=KINDS)
-def store_url(request: pytest.FixtureRequest, tmp_path: Path, engine_directory: Path) -> str:
-    """Where a store of each kind may be created; with `_1` and so on behind it there is another one."""
-    database = f"test_{os.getpid()}_{next(_databases)}"
-    return {
-        "sqlite": f"sqlite:///{tmp_path / 'spans.db'}",
-        "chdb": f"chdb:///{engine_directory}?database={database}",
-        "clickhouse": f"{SERVER}/{database}",
-    }[request.param]
+@pytest.fixture(params=["clickhouse" if CLICKHOUSE else "sqlite"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a store of the kind under test may be created; with `_1` and so on behind it there is another one."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'spans.db'}"
+    address: Callable[[str], str] = request.getfixturevalue("clickhouse")
+    return address(f"test_{os.getpid()}_{next(_databases)}")
 
 
 @pytest.fixture

@@ -1,0 +1,33 @@
+"""The contract of a store on ClickHouse's embedded engine, in a process of its own.
+
+The engine takes one directory for each process, and a process that has it must not fork, as other tests do.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+CONTRACT = ("reads", "questions", "exactly_once", "twins")
+
+
+@pytest.mark.timeout(600)
+def test_the_embedded_engine_keeps_the_contract_unchanged() -> None:
+    pytest.importorskip("chdb", reason="the extra everyspan[chdb] is not installed")
+    files = [str(HERE / f"test_store_{name}.py") for name in CONTRACT]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files],
+        cwd=HERE.parents[1],
+        env={**os.environ, "EVERYSPAN_TEST_CLICKHOUSE": "chdb"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
