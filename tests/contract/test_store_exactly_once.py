@@ -78,7 +78,7 @@ def test_a_batch_that_is_handed_in_again_changes_nothing_anywhere(store: Store) 
     assert everything(store) == before
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     order=st.permutations(ITEMS),
     repeated=st.lists(st.sampled_from(ITEMS), max_size=6),

@@ -50,7 +50,7 @@ def test_only_the_finished_span_is_left_however_the_two_arrive(
     assert store.list_traces(TraceFilter(tag="lost")) == []
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.permutations(ROWS * 2), st.integers(1, 10))
 def test_twins_come_to_the_same_in_any_order_and_repeated(
     fresh_store: Callable[[], Store], order: list[SpanRow], size: int

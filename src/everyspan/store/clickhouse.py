@@ -83,7 +83,7 @@ class ClickHouseStore:
             raise StoreError(f"store {self.address} is open for reading only")
         batch = limits.acceptable(spans, numbers, sightings)
         with self._write_lock, self._translated("write to"):
-            return clickhouse_write.insert(self._ask, self._put, batch)
+            return clickhouse_write.insert(self._ask, self._put, self._do, batch)
 
     def list_traces(self, wanted: TraceFilter) -> list[TraceSummary]:
         """See `Store.list_traces`."""
@@ -100,10 +100,17 @@ class ClickHouseStore:
         with self._translated("read"):
             return clickhouse_traces.trace_groups(self._ask, by, wanted)
 
-    def read_trace(self, trace_id: str, *, project: str) -> tuple[TraceSummary, list[SpanRow]] | None:
+    def read_trace(
+        self, trace_id: str, *, project: str, bodies: bool = True
+    ) -> tuple[TraceSummary, list[SpanRow]] | None:
         """See `Store.read_trace`."""
         with self._translated("read"):
-            return clickhouse_traces.read_trace(self._ask, trace_id, project)
+            return clickhouse_traces.read_trace(self._ask, trace_id, project, bodies=bodies)
+
+    def read_span(self, trace_id: str, key: str, *, project: str) -> SpanRow | None:
+        """See `Store.read_span`."""
+        with self._translated("read"):
+            return clickhouse_traces.read_span(self._ask, trace_id, key, project)
 
     def projects_of(self, trace_id: str) -> list[str]:
         """See `Store.projects_of`."""
@@ -157,6 +164,9 @@ class ClickHouseStore:
     def _put(self, table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str], token: str) -> None:
         settings = {**self.address.insert_settings(), "insert_deduplication_token": token}
         self._connected().insert(table, rows, column_names=list(columns), settings=settings)
+
+    def _do(self, statement: str, parameters: dict[str, Any]) -> None:
+        self._connected().command(statement, parameters=parameters, settings=self.address.insert_settings())
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from decimal import Decimal
 from typing import Any
@@ -24,15 +24,22 @@ BODY = ("input", "output", "attributes", "cost_note", "status_message", "trace_i
 READ = (*_PLAIN, "writer", "seq", "tags", "cost_state", "cost", *TOKENS, "usage_rest", *BODY)
 """The columns that make a row again."""
 
+GONE = 1 << 62
+"""The version of a row that hides all others."""
+
 WRITTEN = (*READ, "words", "version", "gone")
 AS_BYTES = dict.fromkeys(BODY, "bytes")
 """For reading: bodies may hold lone surrogates, which are no UTF-8."""
 
+_NO_BODY = tuple(b"{}" if name == "attributes" else b"" for name in BODY)
+Ask = Callable[..., Sequence[Sequence[Any]]]
+"""Runs a query with its parameters."""
+
 _REST = tuple(field.name for field in fields(Usage) if field.name not in TOKENS)
 
 
-def columns_of(row: SpanRow, *, version: int = 1, gone: bool = False) -> list[Any]:
-    """The values of `WRITTEN`. A later version of a row replaces the earlier; one that is gone hides it."""
+def columns_of(row: SpanRow, *, gone: bool = False) -> list[Any]:
+    """The values of `WRITTEN`: of a row as it came, or of the last version of a row, which hides all before it."""
     usage = row.usage
     rest = {name: value for name in _REST if (value := getattr(usage, name)) not in (None, False)}
     searched = "" if gone else " ".join(sorted(folded(words((row.input, row.output)))))
@@ -41,8 +48,24 @@ def columns_of(row: SpanRow, *, version: int = 1, gone: bool = False) -> list[An
         *(row.writer or "", row.seq or 0, list(row.tags), row.cost_state.value if row.cost_state else ""),
         *(row.cost, *(getattr(usage, name) for name in TOKENS), json.dumps(rest)),
         *(b"" if gone else getattr(row, name).encode("utf-8", "surrogatepass") for name in BODY),
-        *(searched, version, int(gone)),
+        *(searched, GONE if gone else 1, int(gone)),
     ]
+
+
+def without_bodies(ask: Ask, where: str, values: dict[str, Any]) -> list[SpanRow]:
+    """The rows that fit a condition, by start and then key; what is in a body stays empty."""
+    columns = ", ".join(f"`{name}`" for name in READ if name not in BODY)
+    found = ask(f"SELECT {columns} FROM spans WHERE {where} ORDER BY start_ns, key", values)
+    return [row_of((*row, *_NO_BODY)) for row in found]
+
+
+def with_bodies(ask: Ask, where: str, values: dict[str, Any]) -> list[SpanRow]:
+    """The rows that fit a condition, by start and then key."""
+    columns = ", ".join(f"`{name}`" for name in READ)
+    found = ask(
+        f"SELECT {columns} FROM spans WHERE {where} ORDER BY start_ns, key", values, column_formats=AS_BYTES
+    )
+    return [row_of(row) for row in found]
 
 
 def row_of(values: Sequence[Any]) -> SpanRow:

@@ -7,8 +7,7 @@ from typing import Any
 
 from everyspan.model.money import CostState
 from everyspan.store import exact
-from everyspan.store.clickhouse_columns import TOKENS, money
-from everyspan.store.clickhouse_traces import Ask
+from everyspan.store.clickhouse_columns import TOKENS, Ask, money
 from everyspan.store.clickhouse_where import Bound, Where
 from everyspan.store.groups import Each, LatencyBy, LatencyFilter, LatencyGroup, Quantiles
 from everyspan.store.periods import label

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from everyspan.store.clickhouse_columns import AS_BYTES, READ, money, row_of
+from everyspan.store.clickhouse_columns import Ask, money, with_bodies, without_bodies
 from everyspan.store.clickhouse_where import Bound, Where
 from everyspan.store.exact import MOST
 from everyspan.store.groups import GroupFilter, GroupOrder, TraceBy, TraceGroup, TraceTotals
 from everyspan.store.reads import UNBILLED, TraceFilter, TraceSummary
 from everyspan.store.rows import SpanRow
 from everyspan.store.words import folded
-
-Ask = Callable[..., Sequence[Sequence[Any]]]
-"""Runs a query with its parameters."""
 
 _SAID = "if(trace_name != '', trace_name, if(parent_id IS NULL, name, ''))"
 _BILLED = f"state NOT IN ('', '{UNBILLED}')"
@@ -103,22 +100,25 @@ def trace_groups(ask: Ask, by: TraceBy, wanted: GroupFilter) -> list[TraceGroup]
     ]
 
 
-def read_trace(ask: Ask, trace_id: str, project: str) -> tuple[TraceSummary, list[SpanRow]] | None:
+def read_trace(
+    ask: Ask, trace_id: str, project: str, *, bodies: bool
+) -> tuple[TraceSummary, list[SpanRow]] | None:
     """See `Store.read_trace`."""
     bound = Bound()
-    where = Where(bound)
-    where.add(f"project = {bound.put(project)} AND trace_id = {bound.put(trace_id)}")
+    where = f"project = {bound.put(project)} AND trace_id = {bound.put(trace_id)}"
     sql = _SUMMARY.format(where=where, having="true")
     found = ask(f"SELECT {', '.join(_READ)} FROM ({sql})", bound.values)
     if not found:
         return None
-    columns = ", ".join(f"`{name}`" for name in READ)
-    rows = ask(
-        f"SELECT {columns} FROM spans WHERE {where} ORDER BY start_ns, key",
-        bound.values,
-        column_formats=AS_BYTES,
-    )
-    return _summary(found[0]), [row_of(row) for row in rows]
+    return _summary(found[0]), (with_bodies if bodies else without_bodies)(ask, where, bound.values)
+
+
+def read_span(ask: Ask, trace_id: str, key: str, project: str) -> SpanRow | None:
+    """See `Store.read_span`."""
+    bound = Bound()
+    where = f"project = {bound.put(project)} AND trace_id = {bound.put(trace_id)} AND key = {bound.put(key)}"
+    rows = with_bodies(ask, where, bound.values)
+    return rows[0] if rows else None
 
 
 def traces_that_fit(wanted: TraceFilter, bound: Bound) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from everyspan.store import clickhouse_writers
-from everyspan.store.clickhouse_columns import AS_BYTES, READ, WRITTEN, columns_of, row_of
-from everyspan.store.clickhouse_traces import Ask
+from everyspan.store.clickhouse_columns import WRITTEN, Ask, columns_of, without_bodies
+from everyspan.store.clickhouse_twins import Do, settle
 from everyspan.store.clickhouse_where import Bound
 from everyspan.store.limits import Batch
 from everyspan.store.news import News
@@ -36,7 +36,7 @@ class _Sorted:
     """Interrupted spans that are stored, and whose finished twin comes."""
 
 
-def insert(ask: Ask, put: Put, batch: Batch) -> Inserted:
+def insert(ask: Ask, put: Put, do: Do, batch: Batch) -> Inserted:
     """Write one batch; one at a time.
 
     The spans go first and the accounts of writers after them: dying in between leaves spans that the next attempt
@@ -44,10 +44,13 @@ def insert(ask: Ask, put: Put, batch: Batch) -> Inserted:
     """
     found = _sort(ask, batch.spans)
     rows = [columns_of(row) for row in found.fresh]
-    rows += [columns_of(row, version=2, gone=True) for row in found.replaced]
+    rows += [columns_of(row, gone=True) for row in found.replaced]
     news = _news(found, batch)
     if rows:
         put("spans", rows, WRITTEN, uuid.uuid4().hex)
+    # Of all that came, new or not: a batch before this one may have died before its calls were judged.
+    for project in {row.project for row in batch.spans}:
+        settle(ask, do, project, (row for row in batch.spans if row.project == project))
     accounts = clickhouse_writers.accounts(ask, news)
     changed = []
     for name, account in accounts.items():
@@ -105,7 +108,6 @@ def _ends(row: SpanRow, interrupted: SpanRow) -> bool:
 def _alike(ask: Ask, rows: Sequence[SpanRow]) -> list[SpanRow]:
     """Stored rows with a key or a span id of these, without their bodies."""
     found: list[SpanRow] = []
-    columns = ", ".join(f"'' AS `{name}`" if name in AS_BYTES else f"`{name}`" for name in READ)
     for start in range(0, len(rows), _AT_ONCE):
         some = rows[start : start + _AT_ONCE]
         bound = Bound()
@@ -114,11 +116,8 @@ def _alike(ask: Ask, rows: Sequence[SpanRow]) -> list[SpanRow]:
         hours = bound.put(sorted({row.start_ns // HOUR_NS for row in some}))
         keys = bound.put(sorted({row.key for row in some}))
         ids = bound.put(sorted({row.span_id for row in some}))
-        sql = (
-            f"SELECT {columns} FROM spans WHERE project IN {projects} AND hour IN {hours}"
-            f" AND (key IN {keys} OR span_id IN {ids})"
-        )
-        found += map(row_of, ask(sql, bound.values, column_formats=AS_BYTES))
+        where = f"project IN {projects} AND hour IN {hours} AND (key IN {keys} OR span_id IN {ids})"
+        found += without_bodies(ask, where, bound.values)
     return found
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from everyspan.model.ids import Seq, WriterId
-from everyspan.store.clickhouse_traces import Ask
+from everyspan.store.clickhouse_columns import Ask
 from everyspan.store.clickhouse_where import Bound, Where
 from everyspan.store.news import News
 from everyspan.store.ranges import merge, size, subtract

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from everyspan.store.rows import SpanRow
 from everyspan.store.sqlite_columns import BODY, row_of
-from everyspan.store.twins import SAME_CALL, SURE_ID_LENGTH, Call, unbilled_twins
+from everyspan.store.twins import SURE_ID_LENGTH, rebilled
 
 _AT_ONCE = 500
 """Values in one statement."""
@@ -80,14 +79,7 @@ def _rebilled(
             (project, trace_id),
         )
     }
-    # What a span says of itself is never taken back, and such a span is nobody's twin.
-    open_to_judgement = [row for row in calls if not row.unbilled or row.unbilled.startswith(SAME_CALL)]
-    reasons = unbilled_twins(map(_call, open_to_judgement), parents)
-    changed = [
-        (row, replace(row, unbilled=reason))
-        for row in open_to_judgement
-        if (reason := reasons.get(row.key, "")) != row.unbilled
-    ]
+    changed = rebilled(calls, parents)
     connection.executemany(
         "UPDATE spans SET unbilled = ? WHERE project = ? AND key = ?",
         ((after.unbilled, project, after.key) for _, after in changed),
@@ -101,23 +93,6 @@ def _calls(connection: sqlite3.Connection, project: str, trace_id: str) -> list[
         (project, trace_id),
     )
     return [row_of(stored, [""] * len(BODY)) for stored in found]
-
-
-def _call(row: SpanRow) -> Call:
-    inputs, outputs = row.usage.input_tokens, row.usage.output_tokens
-    return Call(
-        key=row.key,
-        trace_id=row.trace_id,
-        span_id=row.span_id,
-        parent_id=row.parent_id,
-        start_ns=row.start_ns,
-        end_ns=row.end_ns,
-        response_id=row.response_id,
-        state=row.cost_state or "",
-        cost=row.cost,
-        tokens=None if inputs is None and outputs is None else (inputs or 0, outputs or 0),
-        stamped=row.writer is not None,
-    )
 
 
 def _found(connection: sqlite3.Connection, sql: str, project: str, values: Iterable[str]) -> Iterator[str]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+
+from everyspan.store.rows import SpanRow
 
 SAME_CALL = "the same call as span "
 """How the reason of an unbilled twin begins; other reasons are the span's own and are never taken back."""
@@ -70,6 +72,36 @@ def unbilled_twins(calls: Iterable[Call], parents: Parents) -> dict[str, str]:
         reasons |= {each.key: _reason(each, best) for each in recordings if each is not best}
     _Tree([call for call in ordered if call.key not in reasons], parents).judge(reasons)
     return reasons
+
+
+def rebilled(rows: Iterable[SpanRow], parents: Parents) -> list[tuple[SpanRow, SpanRow]]:
+    """The rows of one project whose bill is another one than they say, before and after."""
+    # What a span says of itself is never taken back, and such a span is nobody's twin.
+    open_to_judgement = [row for row in rows if not row.unbilled or row.unbilled.startswith(SAME_CALL)]
+    reasons = unbilled_twins(map(call_of, open_to_judgement), parents)
+    return [
+        (row, replace(row, unbilled=reason))
+        for row in open_to_judgement
+        if (reason := reasons.get(row.key, "")) != row.unbilled
+    ]
+
+
+def call_of(row: SpanRow) -> Call:
+    """What has to be known of a row."""
+    inputs, outputs = row.usage.input_tokens, row.usage.output_tokens
+    return Call(
+        key=row.key,
+        trace_id=row.trace_id,
+        span_id=row.span_id,
+        parent_id=row.parent_id,
+        start_ns=row.start_ns,
+        end_ns=row.end_ns,
+        response_id=row.response_id,
+        state=row.cost_state or "",
+        cost=row.cost,
+        tokens=None if inputs is None and outputs is None else (inputs or 0, outputs or 0),
+        stamped=row.writer is not None,
+    )
 
 
 class _Tree:
