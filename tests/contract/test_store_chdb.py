@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-CONTRACT = ("reads", "questions", "exactly_once", "twins", "bills")
+CONTRACT = ("reads", "questions", "exactly_once", "twins", "bills", "upkeep")
 
 
 @pytest.mark.timeout(600)

@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from everyspan.errors import StoreError
 from everyspan.store.migrate import APPLICATION_ID
 from everyspan.store.reads import TraceFilter, WriterFilter
+from everyspan.store.sqlite import SqliteStore
 from everyspan.store.store import open_store
+from everyspan.store.upkeep import Deletion
 from tests.store_rows import call, everything, span, span_id, stamped, trace_id
 
 
@@ -164,3 +167,38 @@ def test_a_store_of_the_first_version_answers_every_new_question_after_it_is_ope
         assert everything(store) == expected
         assert store.insert([call(5, "0.1", project="other", key="h:5 finished")]).new == 1
         assert store.trace_totals(TraceFilter(project="other")).spans == 1
+
+
+def test_no_file_holds_a_word_of_what_was_deleted(path: Path) -> None:
+    secrets: dict[str, Any] = {"user": "forgetme-user", "name": "forgetme-name", "tags": ("forgetme-tag",)}
+    with closing(open_store(path)) as store:
+        store.insert([span(number, input=f"kept {number}") for number in range(2, 200)])
+        store.insert([call(1, "0.5", **secrets, input="forgetmeword in a prompt")])
+        assert any(b"forgetme" in file.read_bytes() for file in path.parent.iterdir())
+
+        store.delete(Deletion(project="default", user="forgetme-user"))
+
+        left = [file.name for file in path.parent.iterdir() if b"forgetme" in file.read_bytes()]
+    assert left == []
+
+
+def test_a_backup_is_the_store_as_it_was_while_the_store_goes_on(path: Path, tmp_path: Path) -> None:
+    with closing(SqliteStore(path)) as store:
+        store.insert([stamped(number, 2 * number, input=f"text {number}") for number in range(1, 40)])
+        before = everything(store)
+
+        store.back_up(tmp_path / "backup.db")
+        store.insert([stamped(50, 100)])
+
+    with closing(open_store(tmp_path / "backup.db", read_only=True)) as backup:
+        assert everything(backup) == before
+    assert stat.S_IMODE((tmp_path / "backup.db").stat().st_mode) == 0o600
+
+
+def test_a_backup_never_replaces_a_file(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("precious")
+
+    with closing(SqliteStore(path)) as store, pytest.raises(StoreError, match="exists"):
+        store.back_up(tmp_path / "mine")
+
+    assert (tmp_path / "mine").read_text() == "precious"

@@ -17,7 +17,14 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from everyspan.errors import StoreError
-from everyspan.store import clickhouse_costs, clickhouse_traces, clickhouse_write, clickhouse_writers, limits
+from everyspan.store import (
+    clickhouse_costs,
+    clickhouse_traces,
+    clickhouse_upkeep,
+    clickhouse_write,
+    clickhouse_writers,
+    limits,
+)
 from everyspan.store.clickhouse_address import Address
 from everyspan.store.clickhouse_schema import migrate
 from everyspan.store.groups import (
@@ -42,6 +49,7 @@ from everyspan.store.reads import (
     WriterState,
 )
 from everyspan.store.rows import Numbers, Sighting, SpanRow
+from everyspan.store.upkeep import Deleted, Deletion, SpanPage
 
 _READ = {"final": 1, "do_not_merge_across_partitions_select_final": 1, "join_use_nulls": 1}
 
@@ -140,6 +148,29 @@ class ClickHouseStore:
         with self._translated("read"):
             return clickhouse_writers.unnumbered(self._ask, wanted)
 
+    def read_spans(self, after: str = "", *, project: str = "", limit: int = 1000) -> SpanPage:
+        """See `Store.read_spans`."""
+        with self._translated("read"):
+            return clickhouse_upkeep.read_spans(self._ask, after, project=project, limit=limit)
+
+    def delete(self, wanted: Deletion) -> Deleted:
+        """See `Store.delete`. Inserts of this process wait; those of others are not disturbed."""
+        if self.read_only:
+            raise StoreError(f"store {self.address} is open for reading only")
+        gone = Deleted()
+        layout, at_once = self.address.layout, clickhouse_upkeep.AT_ONCE
+        with self._write_lock, self._translated("delete from"):
+            traces = clickhouse_upkeep.traces_of(self._ask, wanted)
+            for start in range(0, len(traces), at_once):
+                some = traces[start : start + at_once]
+                done = clickhouse_upkeep.delete(
+                    self._ask, self._put, self._change, layout, wanted.project, some
+                )
+                gone = Deleted(traces=gone.traces + done.traces, spans=gone.spans + done.spans)
+            if wanted.all_of_it:
+                clickhouse_upkeep.forget_writers(self._change, layout, wanted.project)
+        return gone
+
     def close(self) -> None:
         """See `Store.close`."""
         with self._write_lock:
@@ -167,6 +198,10 @@ class ClickHouseStore:
 
     def _do(self, statement: str, parameters: dict[str, Any]) -> None:
         self._connected().command(statement, parameters=parameters, settings=self.address.insert_settings())
+
+    def _change(self, statement: str, parameters: dict[str, Any]) -> None:
+        # The answer comes when all replicas have rewritten their files.
+        self._connected().command(statement, parameters=parameters, settings={"mutations_sync": 2})
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from everyspan.store import (
     sqlite_read,
     sqlite_scores,
     sqlite_traces,
+    sqlite_upkeep,
     sqlite_write,
 )
 from everyspan.store.bodies import Squeezer
@@ -52,6 +53,7 @@ from everyspan.store.reads import (
 )
 from everyspan.store.rows import Numbers, Sighting, SpanRow
 from everyspan.store.scores import Score, ScoreFilter, SpanFilter
+from everyspan.store.upkeep import Deleted, Deletion, SpanPage
 
 OLDEST_SQLITE = (3, 37, 0)
 """STRICT tables: without them an integer that overflows silently becomes a float."""
@@ -196,6 +198,52 @@ class SqliteStore:
         with self._reading() as connection:
             return sqlite_scores.count_spans(connection.sql, wanted)
 
+    def read_spans(self, after: str = "", *, project: str = "", limit: int = 1000) -> SpanPage:
+        """See `Store.read_spans`."""
+        with self._reading() as connection:
+            return sqlite_upkeep.read_spans(*connection, after, project=project, limit=limit)
+
+    def delete(self, wanted: Deletion) -> Deleted:
+        """See `Store.delete`. Inserts get their turn between any hundred traces, and wait while the index is tidied."""
+        traces = spans = 0
+        with self._reading() as connection:
+            ids = sqlite_upkeep.traces_of(connection.sql, wanted)
+        with self._translated("delete from"):
+            for start in range(0, len(ids), sqlite_upkeep.AT_ONCE):
+                with self._writing() as connection:
+                    done = sqlite_upkeep.delete(*connection, ids[start : start + sqlite_upkeep.AT_ONCE])
+                traces, spans = traces + done.traces, spans + done.spans
+            with self._writing() as connection:
+                if wanted.all_of_it:
+                    sqlite_upkeep.forget_writers(connection.sql, wanted.project)
+                if spans:
+                    # Until then the words of what was deleted stand in the index beside a note that they are gone.
+                    connection.sql.execute("INSERT INTO texts (texts) VALUES ('optimize')")
+            with self._write_lock:
+                if self._writer is not None and spans:
+                    # Pages as they were are still in the log.
+                    self._writer.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return Deleted(traces=traces, spans=spans)
+
+    def back_up(self, to: Path, *, progress: Callable[[int, int], None] = lambda done, of: None) -> None:
+        """Copy the store as it is at one moment into a new file, beside whoever writes.
+
+        Args:
+            progress: told how many pages are copied, and of how many.
+
+        Raises:
+            StoreError: the file is there already, or cannot be written.
+        """
+        with self._translated("back up"):
+            # Created here, so that nobody else may read it, and never over another file.
+            os.close(os.open(to, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            source = self._connect()
+            with closing(source.sql), closing(sqlite3.connect(to)) as target:
+                source.sql.backup(target, pages=1000, progress=lambda _, left, of: progress(of - left, of))
+                verdict = target.execute("PRAGMA integrity_check").fetchone()[0]
+            if verdict != "ok":
+                raise StoreError(f"the backup {to} is damaged: {verdict}")
+
     def close(self) -> None:
         """See `Store.close`. A reader in another thread finishes its question first."""
         with self._idle_lock:
@@ -227,6 +275,8 @@ class SqliteStore:
             check(writer.sql, where=str(self.path))
             writer.sql.execute("PRAGMA journal_mode = WAL")
             writer.sql.execute("PRAGMA synchronous = FULL")
+            # What is deleted is overwritten, not only unlinked.
+            writer.sql.execute("PRAGMA secure_delete = ON")
             migrate(writer.sql, where=str(self.path))
         except BaseException:
             writer.sql.close()

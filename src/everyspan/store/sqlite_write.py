@@ -81,7 +81,7 @@ def insert(connection: sqlite3.Connection, squeezer: Squeezer, batch: Batch) -> 
     before, after = [old for old, _ in rebilled], [new for _, new in rebilled]
     # A fresh row whose bill changed at once counts as it came, then goes, and comes as it is now.
     recount(connection, [*taken.fresh, *after], [*taken.replaced, *before])
-    traces = _update_traces(connection, taken.fresh, [*taken.replaced, *after])
+    traces = update_traces(connection, taken.fresh, [*taken.replaced, *after])
     _index(connection, taken, traces)
     Ledger(connection).add(taken.fresh, batch.numbers, batch.sightings, taken.replaced, taken.outdone)
     return Inserted(new=len(taken.fresh), known=taken.known, refused=batch.refused)
@@ -131,7 +131,7 @@ def _make_room(connection: sqlite3.Connection, squeezer: Squeezer, row: SpanRow,
     taken.placed = [placed for placed in taken.placed if placed[0] != there["id"]]
 
 
-def _update_traces(
+def update_traces(
     connection: sqlite3.Connection, fresh: Sequence[SpanRow], otherwise: Sequence[SpanRow]
 ) -> dict[tuple[str, str], tuple[int, int]]:
     """Bring the summaries up to date; returns each trace's id, and how many spans it ever had before.

@@ -30,6 +30,7 @@ from everyspan.store.reads import (
     WriterState,
 )
 from everyspan.store.rows import Numbers, Sighting, SpanRow
+from everyspan.store.upkeep import Deleted, Deletion, SpanPage
 
 __all__ = ["Inserted", "Refused", "Store", "open_store"]
 
@@ -89,6 +90,23 @@ class Store(Protocol):
 
     def unnumbered(self, wanted: WriterFilter) -> list[Unnumbered]:
         """Spans without a stamp, by project and service; `wanted.writer` does not apply."""
+
+    def read_spans(self, after: str = "", *, project: str = "", limit: int = 1000) -> SpanPage:
+        """Every span, page by page, each once; spans that arrive meanwhile may be left out.
+
+        Args:
+            after: `SpanPage.next` of the page before.
+
+        Raises:
+            SettingsError: `after` is not a position of this store.
+        """
+
+    def delete(self, wanted: Deletion) -> Deleted:
+        """Delete traces with rows, bodies, words and their share of every sum, so that no file holds them any more.
+
+        The numbers of deleted spans stay received: the audit goes on to prove that they arrived. What still waits in an
+        inbox or a spool comes back when it is delivered. Dying half-way leaves whole traces; another call goes on.
+        """
 
     def close(self) -> None:
         """Give up files and connections; calling it twice is harmless, any other call afterwards raises."""
