@@ -128,3 +128,18 @@ def test_pages_hand_over_every_span_with_its_body_once(store: Store, limit: int)
 def test_a_position_of_somebody_else_is_refused(store: Store) -> None:
     with pytest.raises(SettingsError, match="position"):
         store.read_spans("here")
+
+
+def test_a_revised_row_replaces_the_one_before_it_everywhere(fresh_store: Callable[[], Store]) -> None:
+    first = call(1, "0.5", key="l:1", input="apple", tags=("old",), user="ann")
+    last = call(1, "0.75", key="l:1", input="pear", start_ns=first.start_ns - 2 * 3600 * 10**9)
+    only_the_last, both, at_once = fresh_store(), fresh_store(), fresh_store()
+    only_the_last.insert([last])
+
+    both.insert([first])
+    done = both.insert([last])
+    again = both.insert([last])
+    at_once.insert([first, last])
+
+    assert (done.new, again.new, again.known) == (1, 0, 1)
+    assert everything(both) == everything(at_once) == everything(only_the_last)

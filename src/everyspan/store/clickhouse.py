@@ -91,7 +91,7 @@ class ClickHouseStore:
             raise StoreError(f"store {self.address} is open for reading only")
         batch = limits.acceptable(spans, numbers, sightings)
         with self._write_lock, self._translated("write to"):
-            return clickhouse_write.insert(self._ask, self._put, self._do, batch)
+            return clickhouse_write.insert(self._ask, self._put, self._do, self._take_out, batch)
 
     def list_traces(self, wanted: TraceFilter) -> list[TraceSummary]:
         """See `Store.list_traces`."""
@@ -198,6 +198,14 @@ class ClickHouseStore:
 
     def _do(self, statement: str, parameters: dict[str, Any]) -> None:
         self._connected().command(statement, parameters=parameters, settings=self.address.insert_settings())
+
+    def _take_out(self, project: str, condition: str, parameters: dict[str, Any]) -> None:
+        layout = self.address.layout
+        whose = f"project = {{whose:String}} AND {condition}"
+        self._change(
+            f"ALTER TABLE {layout.local('spans')} {layout.on_cluster} DELETE WHERE {whose}",
+            {**parameters, "whose": project},
+        )
 
     def _change(self, statement: str, parameters: dict[str, Any]) -> None:
         # The answer comes when all replicas have rewritten their files.

@@ -5,21 +5,24 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from everyspan.store import clickhouse_writers
-from everyspan.store.clickhouse_columns import WRITTEN, Ask, columns_of, without_bodies
+from everyspan.store.clickhouse_columns import WRITTEN, Ask, columns_of, with_bodies, without_bodies
 from everyspan.store.clickhouse_twins import Do, settle
 from everyspan.store.clickhouse_where import Bound
 from everyspan.store.limits import Batch
 from everyspan.store.news import News
 from everyspan.store.periods import HOUR_NS
 from everyspan.store.reads import Inserted
-from everyspan.store.rows import INTERRUPTED, SpanRow
+from everyspan.store.rows import INTERRUPTED, REVISED, SpanRow
 
 Put = Callable[[str, Sequence[Sequence[Any]], Sequence[str], str], None]
 """Adds rows to a table: its name, the rows, their columns, and a token by which a repeated request is known."""
+
+Change = Callable[[str, str, dict[str, Any]], None]
+"""Deletes the spans of a project that fit a condition, and waits until they are gone."""
 
 _AT_ONCE = 2000
 
@@ -34,9 +37,11 @@ class _Sorted:
     """Interrupted spans whose finished twin is there or comes with them."""
     replaced: list[SpanRow] = field(default_factory=list)
     """Interrupted spans that are stored, and whose finished twin comes."""
+    revised: list[SpanRow] = field(default_factory=list)
+    """Stored rows that a later one with the same key replaces, with their bodies."""
 
 
-def insert(ask: Ask, put: Put, do: Do, batch: Batch) -> Inserted:
+def insert(ask: Ask, put: Put, do: Do, change: Change, batch: Batch) -> Inserted:
     """Write one batch; one at a time.
 
     The spans go first and the accounts of writers after them: dying in between leaves spans that the next attempt
@@ -46,6 +51,10 @@ def insert(ask: Ask, put: Put, do: Do, batch: Batch) -> Inserted:
     rows = [columns_of(row) for row in found.fresh]
     rows += [columns_of(row, gone=True) for row in found.replaced]
     news = _news(found, batch)
+    for row in found.revised:
+        # Its successor may start in another hour and so have another place. Dying before that one is written is mended
+        # by the next attempt, which still has it.
+        change(row.project, "key = {key:String}", {"key": row.key})
     if rows:
         put("spans", rows, WRITTEN, uuid.uuid4().hex)
     # Of all that came, new or not: a batch before this one may have died before its calls were judged.
@@ -66,11 +75,19 @@ def insert(ask: Ask, put: Put, do: Do, batch: Batch) -> Inserted:
 
 def _sort(ask: Ask, rows: Sequence[SpanRow]) -> _Sorted:
     stored = _alike(ask, rows)
-    keys = {(row.project, row.key) for row in stored}
     found = _Sorted()
     new: dict[tuple[str, str], SpanRow] = {}
+    revisions = {(row.project, row.key): row for row in rows if row.key.startswith(REVISED)}
+    for row in _with_keys(ask, revisions):
+        latest = revisions[row.project, row.key]
+        if replace(row, unbilled=latest.unbilled) != latest:
+            found.revised.append(row)
+    outdated = {(row.project, row.key) for row in found.revised}
+    stored = [row for row in stored if (row.project, row.key) not in outdated]
+    keys = {(row.project, row.key) for row in stored}
     for row in rows:
         at = (row.project, row.key)
+        row = revisions.get(at, row)
         if at in keys:
             found.known.append(row)
         else:
@@ -119,6 +136,18 @@ def _alike(ask: Ask, rows: Sequence[SpanRow]) -> list[SpanRow]:
         where = f"project IN {projects} AND hour IN {hours} AND (key IN {keys} OR span_id IN {ids})"
         found += without_bodies(ask, where, bound.values)
     return found
+
+
+def _with_keys(ask: Ask, names: Iterable[tuple[str, str]]) -> list[SpanRow]:
+    """Stored rows with these projects and keys, whenever they start, with their bodies."""
+    wanted = set(names)
+    if not wanted:
+        return []
+    bound = Bound()
+    projects = bound.put(sorted({project for project, _ in wanted}))
+    keys = bound.put(sorted({key for _, key in wanted}))
+    rows = with_bodies(ask, f"project IN {projects} AND key IN {keys}", bound.values)
+    return [row for row in rows if (row.project, row.key) in wanted]
 
 
 def _news(found: _Sorted, batch: Batch) -> dict[tuple[str, str], News]:

@@ -215,7 +215,7 @@ class SqliteStore:
                 traces, spans = traces + done.traces, spans + done.spans
             with self._writing() as connection:
                 if wanted.all_of_it:
-                    sqlite_upkeep.forget_writers(connection.sql, wanted.project)
+                    sqlite_upkeep.forget_rest(connection.sql, wanted.project)
                 if spans:
                     # Until then the words of what was deleted stand in the index beside a note that they are gone.
                     connection.sql.execute("INSERT INTO texts (texts) VALUES ('optimize')")

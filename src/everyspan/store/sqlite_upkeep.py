@@ -56,6 +56,8 @@ def delete(connection: sqlite3.Connection, squeezer: Squeezer, traces: Sequence[
         gone += sqlite_remove.take_out(connection, squeezer, [row["id"] for row in spans])
         changes.append(sqlite_facets.Changed(trace, draft_of(stored).summary(), None))
         connection.execute("DELETE FROM traces WHERE id = ?", (trace,))
+        judged = (stored["project"], stored["trace_id"])
+        connection.execute("DELETE FROM scores WHERE project = ? AND trace_id = ?", judged)
     sqlite_facets.update(connection, changes)
     rebilled = sqlite_twins.settle(connection, (), gone)
     before, after = [old for old, _ in rebilled], [new for _, new in rebilled]
@@ -75,14 +77,15 @@ def _settle_accounts(connection: sqlite3.Connection, gone: Sequence[SpanRow]) ->
     connection.execute("DELETE FROM unnumbered WHERE spans = 0")
 
 
-def forget_writers(connection: sqlite3.Connection, project: str) -> None:
-    """Delete the accounts of a project's writers."""
+def forget_rest(connection: sqlite3.Connection, project: str) -> None:
+    """Delete what a project has beside traces: the accounts of its writers, and scores of sessions."""
     whose = "writer_id IN (SELECT id FROM writers WHERE project = ?)"
     for statement in (
         f"DELETE FROM received WHERE {whose}",
         f"DELETE FROM dropped WHERE {whose}",
         "DELETE FROM writers WHERE project = ?",
         "DELETE FROM unnumbered WHERE project = ?",
+        "DELETE FROM scores WHERE project = ?",
     ):
         connection.execute(statement, (project,))
 
