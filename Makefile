@@ -15,6 +15,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 OLDEST := .venv-oldest/bin
+OLDEST_CLIENTS := .venv-oldest-clients/bin
 OVERLAPS := .venv-overlaps/bin
 
 # litellm otherwise fetches its price map over the network while it is imported.
@@ -40,9 +41,13 @@ demo: .venv/.ready
 test: .venv/.ready
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-# What drives litellm, against the oldest version that is supported.
-test-oldest: .venv-oldest/.ready
+.venv-oldest-clients/.ready: requirements/bootstrap.txt requirements/oldest-clients.txt pyproject.toml scripts/environment.py
+	@$(PYTHON) scripts/environment.py .venv-oldest-clients requirements/oldest-clients.txt
+
+# What drives litellm and the providers' SDKs, against the oldest versions that are supported.
+test-oldest: .venv-oldest/.ready .venv-oldest-clients/.ready
 	@$(OLDEST)/python -m pytest tests/e2e -k litellm $(ARGS)
+	@$(OLDEST_CLIENTS)/python -m pytest tests/e2e/test_openai_*.py tests/e2e/test_anthropic_*.py tests/e2e/test_google_*.py $(ARGS)
 
 test-clients: .venv/.ready
 	@$(BIN)/python -m pytest -m clients tests/clients $(ARGS)
@@ -85,10 +90,12 @@ lock: .venv/.ready
 	  --exclude-newer "7 days" --override requirements/overrides.txt --output-file requirements/dev.txt
 	$(COMPILE) requirements/oldest.in pyproject.toml --extra all --group build --group clients --group test --upgrade \
 	  --exclude-newer 2026-05-01T00:00:00Z --output-file requirements/oldest.txt
+	$(COMPILE) requirements/oldest-clients.in pyproject.toml --extra server --group build --group test --upgrade \
+	  --exclude-newer 2026-05-01T00:00:00Z --output-file requirements/oldest-clients.txt
 	$(COMPILE) requirements/overlaps.in pyproject.toml --extra all --group build --group clients --group test --upgrade \
 	  --prerelease if-necessary-or-explicit --exclude-newer "7 days" --override requirements/overrides.txt \
 	  --output-file requirements/overlaps.txt
 
 clean:
-	rm -rf .venv .venv-oldest .venv-clients .venv-overlaps .demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-oldest .venv-oldest-clients .venv-clients .venv-overlaps .demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -199,7 +199,7 @@ class ChatAnswer:
             read_chunks(answered, self._chunks, self._kept_chunks or ())
         for told in (self._whole, *self._chunks[-2:]):
             read_tier(answered, told)
-        _read_hidden(answered, self._whole if self._whole is not None else _last(self._chunks))
+        read_hidden(answered, self._whole if self._whole is not None else _last(self._chunks))
         return answered.attributes(call, end, self._registry)
 
 
@@ -282,7 +282,7 @@ def read_usage(answered: Answered, usage: Any) -> None:
     answered.usage = usage_from(answered.usage_raw)
 
 
-def _read_hidden(answered: Answered, answer: Any) -> None:
+def read_hidden(answered: Answered, answer: Any) -> None:
     """What litellm knows beside the answer (`_hidden_params`)."""
     private = getattr(answer, "__pydantic_private__", None)
     if type(private) is dict and "_hidden_params" in private:

@@ -19,8 +19,8 @@ from typing import Any
 from opentelemetry.trace import SpanKind, Tracer
 
 from everyspan.instrument import patch
-from everyspan.instrument.answers import ChatAnswer
 from everyspan.instrument.imports import when_imported
+from everyspan.instrument.litellm_answers import answer_of
 from everyspan.instrument.litellm_request import read_request
 from everyspan.record.call import Call, End, Entered, current, end_of
 from everyspan.record.opening import start_span
@@ -35,12 +35,36 @@ _OPERATIONS = {
     "atext_completion": "text_completion",
     "embedding": "embeddings",
     "aembedding": "embeddings",
+    "responses": "chat",
+    "aresponses": "chat",
+    "anthropic_messages": "chat",
+    "image_generation": "image_generation",
+    "aimage_generation": "image_generation",
+    "image_edit": "image_generation",
+    "aimage_edit": "image_generation",
+    "transcription": "transcription",
+    "atranscription": "transcription",
+    "speech": "speech",
+    "aspeech": "speech",
+    "rerank": "rerank",
+    "arerank": "rerank",
 }
-"""Function → GenAI operation. Other calls of litellm (responses, images, audio, rerank) are not instrumented yet."""
+"""Function → GenAI operation, where the conventions have one."""
 
 # A public function that enters itself or its twin with one of these set is still the same call.
 _SAME_CALL_FLAGS = frozenset(
-    {"acompletion", "aembedding", "atext_completion", "text_completion", "async_call", "is_async"}
+    {
+        *("acompletion", "aembedding", "atext_completion", "text_completion", "async_call", "is_async"),
+        *(
+            "aresponses",
+            "aimg_generation",
+            "aimage_edit",
+            "image_edit",
+            "atranscription",
+            "aspeech",
+            "arerank",
+        ),
+    }
 )
 
 
@@ -109,8 +133,8 @@ class LitellmHooks:
                 raise
             # `completion(acompletion=True)` gives a coroutine: the call goes on inside it.
             if inspect.iscoroutine(answer):
-                return self._awaited(call, lambda: answer)
-            return self._answered(call, answer)
+                return self._awaited(call, lambda: answer, function.__name__)
+            return self._answered(call, answer, function.__name__)
 
         return wrapper
 
@@ -120,25 +144,24 @@ class LitellmHooks:
             if call is None:
                 return await original(*args, **kwargs)
             call.target = target
-            return await self._awaited(call, lambda: original(*args, **kwargs))
+            return await self._awaited(call, lambda: original(*args, **kwargs), function.__name__)
 
         return wrapper
 
-    async def _awaited(self, call: Call, work: Callable[[], Awaitable[Any]]) -> Any:
+    async def _awaited(self, call: Call, work: Callable[[], Awaitable[Any]], name: str) -> Any:
         try:
             with Entered(call):
                 answer = await work()
         except BaseException as error:
             call.end(end_of(error), error=error)
             raise
-        return self._answered(call, answer)
+        return self._answered(call, answer, name)
 
-    def _answered(self, call: Call, answer: Any) -> Any:
+    def _answered(self, call: Call, answer: Any, name: str) -> Any:
         try:
+            call.answer = answer_of(name, answer, self._registry)
             if is_stream(answer):
-                call.answer = ChatAnswer.streamed(answer, self._registry)
                 return track(call, answer)
-            call.answer = ChatAnswer.whole(answer, self._registry)
         except Exception as error:  # noqa: BLE001 - an answer we cannot read still belongs to the user
             TALLY.fault("read an answer", error)
         call.end(End.COMPLETE)

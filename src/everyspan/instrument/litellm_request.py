@@ -127,7 +127,8 @@ def _prompt(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     for name in ("messages", "input", "prompt", "query"):
         if kwargs.get(name) is not None:
             return kwargs[name]
-    return args[1] if len(args) > 1 else None
+    # A transcription's second argument is a file.
+    return args[1] if len(args) > 1 and isinstance(args[1], (str, list, tuple)) else None
 
 
 def _write_input(

@@ -112,6 +112,10 @@ class SdkAnswer:
             self._reader.read_chunks(answered, self._chunks)
         if self.request_id:
             answered.more[names.REQUEST_ID] = self.request_id
+        return self.finish(answered, call, end)
+
+    def finish(self, answered: Answered, call: Call, end: End) -> Mapping[str, AttributeValue]:
+        """The attributes of what was read."""
         return answered.attributes(call, end, self._registry)
 
 

@@ -117,6 +117,12 @@ def decoded(body: bytes) -> Any:
         return None  # an error page of some gateway: it tells no usage, and the user sees it as it is
 
 
+def events_in(data: bytes) -> list[Any]:
+    """The JSON of whole server-sent events; half an event at the end is left out."""
+    found = (_chunk_of(event) for event in data.replace(b"\r\n", b"\n").split(b"\n\n"))
+    return [chunk for chunk in found if chunk is not None]
+
+
 def _chunk_of(event: bytes) -> Any:
     data = b"\n".join(line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:"))
     return decoded(data) if data and data != b"[DONE]" else None
