@@ -216,7 +216,7 @@ def test_a_hundred_hostile_texts_are_shown_as_text_and_nothing_runs_or_leaves(
         deliver(server, story.frames(closed=True), writer=WRITER, spooled_to=story.seq)
         for address in PAGES:
             page.goto(server.url + address)
-            page.locator("main :is(table, .endpoint)").first.wait_for()
+            page.locator("main :is(table, .empty, .endpoint)").first.wait_for()
         page.goto(f"{server.url}/traces/{trace.hex()}?span=w%3A{WRITER}%3A2")
         page.get_by_role("button", name="more messages").click()
         shown = page.locator(".turn .part-text").all_inner_texts()
