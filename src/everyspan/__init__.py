@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from everyspan.model.receipt import Receipt
     from everyspan.model.usage import Usage
     from everyspan.reading.client import Client
+    from everyspan.record.headers import headers
+    from everyspan.record.propagate import propagate
 
 __all__ = [
     "Client",
@@ -37,8 +39,10 @@ __all__ = [
     "aws_lambda",
     "context",
     "flush",
+    "headers",
     "init",
     "observe",
+    "propagate",
     "shutdown",
     "span",
     "stats",
@@ -50,6 +54,8 @@ _MODULES = {
     "Receipt": "everyspan.model.receipt",
     "Usage": "everyspan.model.usage",
     "aws_lambda": "everyspan.invocation",
+    "headers": "everyspan.record.headers",
+    "propagate": "everyspan.record.propagate",
 }
 """Where the names above are; those that are not listed are in `everyspan.client`."""
 

@@ -1,8 +1,9 @@
-"""Thread pools: work runs in the context of whoever submitted it, so that its spans have their parent."""
+"""Threads: work runs in the context of whoever started or submitted it, so that its spans have their parent."""
 
 from __future__ import annotations
 
 import contextvars
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,8 +14,9 @@ from everyspan.instrument import patch
 
 
 def install() -> None:
-    """Let `ThreadPoolExecutor.submit` carry the current context along when a span is current."""
+    """Let `ThreadPoolExecutor.submit` and `Thread.start` carry the current context along when a span is current."""
     patch.exchange(ThreadPoolExecutor.submit, _submit)
+    patch.exchange(threading.Thread.start, _start)
 
 
 def _submit(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -27,3 +29,26 @@ def _submit(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
     if not trace.get_current_span().get_span_context().is_valid:
         return original(*args, **kwargs)
     return original(pool, contextvars.copy_context().run, work, *rest, **kwargs)
+
+
+_OWN_CONTEXT = ("anyio.", "concurrent.futures", "everyspan.", "opentelemetry.", "queue", "logging")
+"""Whose threads live on and do other people's work: the span that was current when they began is none of theirs."""
+
+
+def _start(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    thread = args[0]
+    if trace.get_current_span().get_span_context().is_valid and not _is_worker(thread):
+        around, run = contextvars.copy_context(), thread.run
+
+        def carried() -> None:
+            thread.__dict__.pop("run", None)
+            around.run(run)
+
+        thread.run = carried
+    return original(*args, **kwargs)
+
+
+def _is_worker(thread: threading.Thread) -> bool:
+    target = getattr(thread, "_target", None)
+    module = getattr(target, "__module__", None) or type(thread).__module__
+    return module.startswith(_OWN_CONTEXT) or type(thread).__module__.startswith(_OWN_CONTEXT)

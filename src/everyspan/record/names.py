@@ -33,6 +33,7 @@ SERVER_ADDRESS = "server.address"
 ERROR_TYPE = "error.type"
 SESSION = "session.id"
 USER = "user.id"
+ENVIRONMENT = "deployment.environment.name"
 
 # Langfuse, OtelIngestionProcessor: what its server reads first.
 LANGFUSE_TYPE = "langfuse.observation.type"
@@ -47,6 +48,7 @@ LANGFUSE_LEVEL = "langfuse.observation.level"
 LANGFUSE_METADATA = "langfuse.observation.metadata"
 LANGFUSE_TRACE_NAME = "langfuse.trace.name"
 LANGFUSE_TAGS = "langfuse.trace.tags"
+LANGFUSE_ENVIRONMENT = "langfuse.environment"
 
 # Ours. ARCHITECTURE.md lists them with their meaning.
 END = "everyspan.end"
