@@ -24,7 +24,7 @@ from everyspan.cost.usage import (
     usage_from,
     usage_from_attributes,
 )
-from everyspan.model.usage import Usage
+from everyspan.model.usage import COUNTS, Usage
 
 CHAT = {
     "prompt_tokens": 1_000,
@@ -394,3 +394,17 @@ def without_extras(usage: Usage | None) -> Usage:
     """Without what no bucket of Langfuse holds."""
     assert usage is not None
     return replace(usage, requests=None, web_searches=None, service_tier=None, batch=False, region=None)
+
+
+@given(
+    counts=st.dictionaries(
+        st.sampled_from(COUNTS), st.one_of(st.none(), st.integers(-1, 3), st.just(0)), min_size=1
+    )
+)
+@settings(deadline=None, max_examples=400)
+def test_the_quick_question_whether_a_usage_is_possible_agrees_with_the_long_one(
+    counts: dict[str, int],
+) -> None:
+    usage = Usage(**counts)  # type: ignore[arg-type]
+
+    assert usage.is_possible() is (usage.problems() == ())
