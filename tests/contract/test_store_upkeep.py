@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from everyspan.errors import SettingsError
+from everyspan.model.usage import Usage
+from everyspan.store.copying import copy
 from everyspan.store.groups import GroupFilter, TraceBy
 from everyspan.store.reads import TraceFilter, WriterFilter
 from everyspan.store.rows import SpanRow
-from everyspan.store.store import Store
+from everyspan.store.store import Store, open_store
 from everyspan.store.upkeep import Deleted, Deletion
-from tests.store_rows import call, everything, numbers, sighting, span, span_id, stamped, trace_id
+from tests.store_rows import call, dropped, everything, numbers, sighting, span, span_id, stamped, trace_id
 
 KEPT = (
     call(1, user="bob", input="apple", tags=("a",)),
@@ -143,3 +147,33 @@ def test_a_revised_row_replaces_the_one_before_it_everywhere(fresh_store: Callab
 
     assert (done.new, again.new, again.known) == (1, 0, 1)
     assert everything(both) == everything(at_once) == everything(only_the_last)
+
+
+def test_everything_moves_into_another_kind_of_store_and_back_and_is_proven_the_same(
+    store: Store, tmp_path: Path
+) -> None:
+    rows = [*KEPT, *GONE, stamped(30, 2, input="x \ud800", usage=Usage(input_tokens=3, batch=True))]
+    rows += [stamped(31, 6, end="interrupted", cost="0.000000000000000000000000000001")]
+    with closing(open_store(tmp_path / "from.db")) as first, closing(open_store(tmp_path / "to.db")) as last:
+        first.insert(
+            rows, [numbers(1), dropped(3, 4), numbers(7)], [sighting(9, closed=True, about='{"a": 1}')]
+        )
+
+        there = copy(first, store)
+        back = copy(store, last)
+
+        assert (there.differences, back.differences) == ([], [])
+        assert (there.new, back.new) == (len(rows), len(rows))
+        assert everything(last) == everything(first)
+
+
+def test_a_copy_names_what_is_not_the_same(store: Store, tmp_path: Path) -> None:
+    with closing(open_store(tmp_path / "from.db")) as first:
+        first.insert([call(1)], [numbers(1)])
+        store.insert([call(2, "0.000000000000000000000000000001"), stamped(3, 2)])
+
+        found = copy(first, store).differences
+
+    assert len(found) == 6
+    assert any("costs of a model" in each for each in found)
+    assert any("writers" in each for each in found)

@@ -44,6 +44,7 @@ COMMANDS = {
     "import": ("importing", "Send spans from OTLP files to a collector."),
     "spool": ("spooled", "Show what waits on this machine, and for where."),
     "drain": ("delivery", "Deliver what dead processes left in the spool, and say what became of it."),
+    "store": ("storing", "Copy, export, back up and delete what a store holds."),
     "doctor": ("doctoring", "Say what would lose spans or double them here, and what to do about it."),
     "version": ("running", "Print the version."),
 }

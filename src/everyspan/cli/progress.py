@@ -40,7 +40,7 @@ class Progress:
     def show(self, receipt: Receipt) -> None:
         """Move the bar, or make it appear when it has taken long enough."""
         if self._is_shown and self._bar is None and monotonic_s() - self._since_s >= _APPEARS_AFTER_S:
-            self._bar = _new_bar(self._total)
+            self._bar = new_bar(self._total, doing="delivering")
             self._is_shown = self._bar is not None
         if self._bar is not None:
             settled = receipt.delivered + receipt.set_aside + receipt.dropped
@@ -57,14 +57,15 @@ class Progress:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _new_bar(total: int) -> rich.progress.Progress | None:
+def new_bar(total: int, *, doing: str) -> rich.progress.Progress | None:
+    """A bar on stderr that counts spans; None where rich is not installed."""
     try:
         from rich import progress
         from rich.console import Console
     except ModuleNotFoundError:
         return None  # `everyspan[server]` comes without rich: the receipt at the end has the numbers
     bar = progress.Progress(
-        progress.TextColumn("delivering"),
+        progress.TextColumn(doing),
         progress.BarColumn(),
         progress.TextColumn("{task.completed:,.0f} of {task.total:,.0f} spans"),
         progress.TimeRemainingColumn(),

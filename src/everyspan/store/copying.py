@@ -1,0 +1,166 @@
+"""From one store into another, and the proof that the two hold the same."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from everyspan.errors import StoreError
+from everyspan.model.ids import Seq
+from everyspan.store.groups import Each
+from everyspan.store.ranges import merge, size, subtract
+from everyspan.store.reads import CostBy, CostFilter, Range, TraceFilter, WriterFilter, WriterState
+from everyspan.store.rows import INTERRUPTED, Numbers, Sighting
+from everyspan.store.scores import ScoreFilter, SingleStore
+from everyspan.store.store import Store
+
+_AT_ONCE = 2000
+"""Spans in one insert."""
+
+
+@dataclass(slots=True)
+class Copied:
+    """How far a copy is."""
+
+    spans: int = 0
+    new: int = 0
+    """Those that were not there before."""
+    scores: int = 0
+    refused: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    """What is not the same in both at the end, in words; empty when the copy is proven."""
+
+
+@dataclass(slots=True)
+class _Seqs:
+    """Numbers of one writer that came as spans."""
+
+    ended: list[Range] = field(default_factory=list)
+    interrupted: list[Range] = field(default_factory=list)
+
+
+def copy(source: Store, target: Store, *, progress: Callable[[Copied], None] = lambda copied: None) -> Copied:
+    """Everything that one store holds into another, and what is then different between them.
+
+    Doing it again adds what came meanwhile. Nothing should write into either of them while the two are compared, and a
+    target that held something before is different for it.
+
+    Raises:
+        StoreError: one of them cannot be read or written, or the target can not hold what the source has.
+    """
+    copied = Copied()
+    seqs: dict[tuple[str, str], _Seqs] = defaultdict(_Seqs)
+    after = ""
+    while True:
+        page = source.read_spans(after, limit=_AT_ONCE)
+        for row in page.rows:
+            if row.writer is not None and row.seq is not None:
+                of_writer = seqs[row.project, row.writer]
+                kind = of_writer.interrupted if row.end == INTERRUPTED else of_writer.ended
+                kind.append((row.seq, row.seq))
+        done = target.insert(page.rows)
+        copied.spans += len(page.rows)
+        copied.new += done.new
+        copied.refused += [f"{each.key} of {each.project}: {each.why}" for each in done.refused]
+        progress(copied)
+        after = page.next
+        if not after:
+            break
+    for state in source.writers(WriterFilter()):
+        numbers, sighting = _account(state, seqs[state.project, state.writer])
+        target.insert([], numbers, [sighting])
+    copied.scores = _copy_scores(source, target)
+    copied.differences = list(differences(source, target))
+    return copied
+
+
+def differences(one: Store, other: Store) -> Iterator[str]:
+    """What is not the same in two stores: counts, sums to the last digit, by project, model and day, and the audit."""
+    projects = {
+        group.value for store in (one, other) for group in store.cost_groups(CostBy.PROJECT, CostFilter())
+    }
+    for store in (one, other):
+        projects |= {state.project for state in store.writers(WriterFilter())}
+        projects |= {group.project for group in store.unnumbered(WriterFilter())}
+    for project in ("", *sorted(projects)):
+        name = f"project {project}" if project else "all projects"
+        totals = [store.trace_totals(TraceFilter(project=project)) for store in (one, other)]
+        if totals[0] != totals[1]:
+            yield f"{name}: {totals[0]} here and {totals[1]} there"
+        costs = [
+            store.cost_groups(CostBy.MODEL, CostFilter(project=project), each=Each.DAY)
+            for store in (one, other)
+        ]
+        if costs[0] != costs[1]:
+            yield f"{name}: the costs of a model on a day are not the same"
+    writers = [list(map(_comparable, store.writers(WriterFilter()))) for store in (one, other)]
+    if writers[0] != writers[1]:
+        yield "the accounts of writers are not the same"
+    if one.unnumbered(WriterFilter()) != other.unnumbered(WriterFilter()):
+        yield "the counts of spans without a stamp are not the same"
+
+
+def _comparable(state: WriterState) -> WriterState:
+    # A service whose spans were all deleted is remembered here and unknown there.
+    return replace(state, services=())
+
+
+def _account(state: WriterState, seqs: _Seqs) -> tuple[list[Numbers], Sighting]:
+    """What has to be told of a writer so that its account becomes the same."""
+    # Received, and no span of it: begins of calls, as many as are known to have begun, and others.
+    others = subtract(state.received, [*seqs.ended, *seqs.interrupted])
+    begins = _first(others, state.begun - size(merge(seqs.interrupted)))
+    told = [(range_, "start", False) for range_ in begins]
+    told += [(range_, "arrived", False) for range_ in subtract(others, begins)]
+    told += [((drop.first, drop.last), drop.reason, True) for drop in state.dropped]
+    numbers = [
+        Numbers(
+            project=state.project,
+            writer=state.writer,
+            first=Seq(first),
+            last=Seq(last),
+            reason=reason,
+            dropped=dropped,
+        )
+        for (first, last), reason, dropped in told
+    ]
+    sighting = Sighting(
+        project=state.project,
+        writer=state.writer,
+        spooled_to=Seq(state.spooled_to),
+        closed=state.closed,
+        seen_ns=state.seen_ns,
+        about=state.about,
+    )
+    return numbers, sighting
+
+
+def _first(ranges: list[Range], count: int) -> list[Range]:
+    """The lowest `count` numbers of these ranges."""
+    taken: list[Range] = []
+    for first, last in ranges:
+        if count <= 0:
+            break
+        taken.append((first, min(last, first + count - 1)))
+        count -= last - first + 1
+    return taken
+
+
+def _copy_scores(source: Store, target: Store) -> int:
+    if not isinstance(source, SingleStore):
+        return 0
+    count = 0
+    projects = {group.project for group in source.unnumbered(WriterFilter())}
+    projects |= {state.project for state in source.writers(WriterFilter())}
+    for project in sorted(projects):
+        copied = 0
+        while scores := source.list_scores(ScoreFilter(project=project, limit=1000, skip=copied)):
+            if not isinstance(target, SingleStore):
+                raise StoreError(
+                    f"project {project} has scores, which the target does not keep; its spans are copied"
+                )
+            target.put_scores(scores)
+            copied += len(scores)
+        count += copied
+    return count
