@@ -14,13 +14,14 @@ export function Cost({ query }) {
   const by = query.by ?? "model";
   const period = periodOf(query);
   const narrowed = Object.fromEntries(NARROWED.filter((name) => query[name]).map((name) => [name, query[name]]));
-  const wanted = { ...narrowed, ...period };
+  const prices = query.prices === "latest" ? { prices: "latest" } : {};
+  const wanted = { ...narrowed, ...period, ...prices };
   const sums = useAnswer("/api/v1/costs", { ...wanted, by });
   const days = useAnswer("/api/v1/costs", { ...wanted, by: "day" });
   // A few days are drawn in hours, where these are kept; `by day` is about days.
   const each = !days.answer ? null : !["user", "session", "tag", "day"].includes(by) && days.answer.groups.length < 5 ? "hour" : "day";
   const chart = useAnswer(each ? "/api/v1/costs" : "", { ...wanted, by: by === "day" ? "model" : by, each });
-  const before = useAnswer(lengthOf(query) && !query.since_ns ? "/api/v1/costs" : "", { ...narrowed, by, ...previous(query, period) });
+  const before = useAnswer(lengthOf(query) && !query.since_ns ? "/api/v1/costs" : "", { ...narrowed, ...prices, by, ...previous(query, period) });
   const groups = sums.answer?.groups ?? [];
   const dearest = Math.max(0, ...groups.map((group) => Number(group.cost ?? 0)));
   const was = new Map((before.answer?.groups ?? []).map((group) => [group.value, group]));
@@ -31,7 +32,8 @@ export function Cost({ query }) {
     <div class="head"><${Segments} label="Group by" options=${BY} value=${by} choose=${(value) => change({ by: value })} />
       ${Object.entries(narrowed).map(([name, value]) => html`<span class="chip" key=${name}><span class="dim">${name}</span> ${value}
         <button type="button" class="plain" aria-label=${`remove the filter ${name} ${value}`} onClick=${() => change({ [name]: "" })}>✕</button></span>`)}
-      <div class="end"><${Range} query=${query} choose=${change} /><a class="button" href=${hrefOf("/api/v1/costs.csv", { ...wanted, by })} download>CSV</a></div></div>
+      <div class="end"><button type="button" class="plain" aria-pressed=${String(query.prices === "latest")} title="the costs that \`everyspan reprice\` wrote beside the recorded ones, where there are any"
+        onClick=${() => change({ prices: query.prices ? "" : "latest" })}>repriced</button><${Range} query=${query} choose=${change} /><a class="button" href=${hrefOf("/api/v1/costs.csv", { ...wanted, by })} download>CSV</a></div></div>
     <${Failure} failure=${sums.failure} />
     ${sums.answer && !groups.length ? html`<${Empty} title="No calls in this time" commands=${["everyspan run script.py", "everyspan cost --by model   # the same in the terminal"]}>Model calls are added up here as they arrive.<//>` : total && html`
     <${Totals} total=${total} was=${compared ? before.answer.total : null} groups=${groups.length} by=${by} />

@@ -39,16 +39,18 @@ export function Waterfall({ tree, shown, folded, chosen, choose, fold, compact }
   }, [at]);
 
   // A row that looks as before is the same object as before, and Preact passes over it: a turn of the wheel draws the
-  // four rows that came into sight and not all forty.
+  // four rows that came into sight and not all forty. Those take the elements of the four that went (`key`), so that a
+  // jump makes no elements either.
+  const size = Math.ceil(view.height / ROW) + 2 * SPARE;
   const before = useRef({ tree: null, rows: new Map() });
   if (before.current.tree !== tree) before.current = { tree, rows: new Map() };
   const acts = useRef(null);
   acts.current = { choose, fold };
   const next = new Map();
   const drawn = (row, place, shut, here) => {
-    const look = `${place} ${shut} ${here}`;
+    const look = `${place} ${shut} ${here} ${size}`;
     const known = before.current.rows.get(row.index);
-    const entry = known?.look === look ? known : { look, node: html`<${Row} key=${row.index} row=${row} place=${place} length=${tree.length} folded=${shut} chosen=${here} acts=${acts} />` };
+    const entry = known?.look === look ? known : { look, node: html`<${Row} key=${place % size} row=${row} place=${place} length=${tree.length} folded=${shut} chosen=${here} acts=${acts} />` };
     next.set(row.index, entry);
     return entry.node;
   };
