@@ -13,7 +13,7 @@ from everyspan.spool.open_calls import OpenCalls, hold_starts
 from everyspan.spool.quarantine import keep_damaged, keep_refused
 from everyspan.spool.segment import Extent, new_nonce, read_frames
 from everyspan.spool.writer import Writer
-from everyspan.wire.frame import CARGO, Frame, walk
+from everyspan.wire.frame import CARGO, HEADER_BYTES, Frame, walk
 
 
 class LivingBacklog:
@@ -41,6 +41,8 @@ class LivingBacklog:
         self._durable = durable
         self._cursor = Position(0, 0)
         self._open = OpenCalls()
+        self._peeked: tuple[Batch | None, list[Frame]] = None, []
+        """The last batch, and where in its body the frames are: most are settled as they were offered."""
         self._held: Extent | None = None
         self._held_nonce = new_nonce()
         self._not_to_delete: set[int] = set()
@@ -61,15 +63,18 @@ class LivingBacklog:
                 continue
             body, frames = self._cut(extent, limit_bytes)
             if frames:
-                return Batch(
+                batch = Batch(
                     body=body,
                     frames=len(frames),
-                    spans=sum(frame.kind in CARGO for frame in frames),
+                    spans=sum([frame.kind in CARGO for frame in frames]),
                     spooled_to=spooled_to,
                     closed=closed,
                     first=self._cursor,
                     last=Position(extent.number, self._cursor.offset + len(body)),
                 )
+                if frames[0].start == 0:
+                    self._peeked = batch, frames
+                return batch
         return self._from_memory(limit_bytes)
 
     def ack(self, batch: Batch) -> None:
@@ -166,9 +171,10 @@ class LivingBacklog:
                 f"frames before {batch.first} are not settled yet; the cursor is at {self._cursor}"
             )
         highest, ended = 0, []
-        for frame in walk(batch.body):
-            highest = max(highest, frame.seq)
-            begun = self._open.see(frame.kind, batch.body[frame.payload], frame.seq)
+        peeked, frames = self._peeked
+        for kind, seq, start, end in frames if batch is peeked else walk(batch.body):
+            highest = seq if seq > highest else highest
+            begun = self._open.see(kind, batch.body[start + HEADER_BYTES : end], seq)
             if begun is not None and begun > 0:
                 ended.append(begun)
         self._cursor = batch.last

@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from itertools import takewhile
+from operator import call
 from pathlib import Path
 
 from everyspan.clock import monotonic_s
@@ -28,6 +31,8 @@ __all__ = ["Kept", "Log"]
 _LOGGER = logging.getLogger("everyspan")
 _DROP_NEWEST = WhenFull()
 _STEP_S = 0.01
+_TURNS = 50
+"""How often to let others go on before sleeping on the lock: less than a millisecond, unless the disk stalls."""
 
 
 class Log:
@@ -100,6 +105,8 @@ class Log:
         """
         if self._when_full.drop is Drop.BLOCK and kind is not Kind.PART:
             self._wait_for_room(len(payload))
+        if not list(takewhile(bool, map(call, self._try_lock))):
+            self._let_others_go_on()
         with self._lock:
             writer = self._keeper.writer
             if only_by is not None and (writer is None or writer.closed or writer.id != only_by):
@@ -215,6 +222,11 @@ class Log:
     def _begin(self) -> None:
         """A new log, or the same one in a forked child, where nothing of the parent's is ours."""
         self._lock = threading.RLock()
+        # Taken and given back without a Python instruction between the two, where a signal handler could raise.
+        self._try_lock: tuple[Callable[[], object], ...] = (
+            partial(self._lock.acquire, False),
+            self._lock.release,
+        )
         self._busy = False
         self._reentered: list[tuple[Kind, bytes, int | None]] = []
         self._keeper = Keeper(
@@ -239,6 +251,18 @@ class Log:
                 self._keeper.keep(kind, payload, stamp_at)
             finally:
                 self._busy = False
+
+    def _let_others_go_on(self) -> None:
+        """Wait a moment for the thread that has the lock, instead of falling asleep on it at once.
+
+        A thread that sleeps on the lock is given it before it gets the GIL, so the one that goes on meanwhile finds it
+        taken and falls asleep on it, too: from then on threads take turns frame by frame, each turn a switch between
+        threads, and an append takes milliseconds until one of them does something else.
+        """
+        for _ in range(_TURNS):
+            time.sleep(0)
+            if list(takewhile(bool, map(call, self._try_lock))):
+                return
 
     def _wait_for_room(self, size_bytes: int) -> None:
         """Return when a frame of this size would be kept, or after the time that the user set.

@@ -117,9 +117,12 @@ class Writer:
         Raises:
             OSError: it is not in any segment.
         """
-        segment = self._segment_for(len(payload))
+        size_bytes = HEADER_BYTES + len(payload)
+        segment = self._segment
+        if segment is None or segment.spoiled or segment.size_bytes + size_bytes > self._segment_bytes:
+            segment = self._segment_for(len(payload))
         segment.put(pack(kind, seq, payload, nonce=segment.nonce), seq)
-        self._wrote(segment, HEADER_BYTES + len(payload), kind in CARGO)
+        self._wrote(segment, size_bytes, kind in CARGO)
 
     def holds(self, kind: Kind, seq: int) -> bool:
         """Whether frame `seq`, whose `put` an exception broke off, is on disk; then it is counted, too."""
