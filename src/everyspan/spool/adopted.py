@@ -66,6 +66,8 @@ class AdoptedBacklog:
         self._found: Inventory | None = None
         self._next = 0
         self._saved = load_cursor(lease.directory)
+        self.unsaved = 0
+        """Times that the cursor could not be written: a successor would send some frames again."""
 
     @property
     def damaged(self) -> int:
@@ -114,7 +116,11 @@ class AdoptedBacklog:
         self._next = behind
         settled = found.behind_everything if found.is_last_word else batch.last
         if settled > self._saved:
-            save_cursor(self._directory, settled)
+            try:
+                save_cursor(self._directory, settled)
+            except OSError as error:  # a full disk; what is deleted below may make room
+                self.unsaved += 1
+                _LOGGER.debug("%s: the cursor is not saved, so copies may be sent: %s", self._directory, error)
             self._saved = settled
         self._delete_settled(keep_last=True)
 
