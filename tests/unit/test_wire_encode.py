@@ -41,13 +41,13 @@ def span_of(attributes: Mapping[str, Any]) -> ReadableSpan:
     return ReadableSpan("call", context=context, attributes=attributes, start_time=1, end_time=2)
 
 
+# An older stock encoder leaves out attributes that hold None or bytes: with it only what it knows is compared.
 SCALAR = (
-    (st.none() if stock_knows_none() else st.nothing())
+    (st.none() | st.binary(max_size=300) if stock_knows_none() else st.nothing())
     | st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False)
     | TEXT
-    | st.binary(max_size=300)
 )
 VALUE = st.recursive(
     SCALAR,
