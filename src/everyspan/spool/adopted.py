@@ -120,7 +120,9 @@ class AdoptedBacklog:
                 save_cursor(self._directory, settled)
             except OSError as error:  # a full disk; what is deleted below may make room
                 self.unsaved += 1
-                _LOGGER.debug("%s: the cursor is not saved, so copies may be sent: %s", self._directory, error)
+                _LOGGER.debug(
+                    "%s: the cursor is not saved, so copies may be sent: %s", self._directory, error
+                )
             self._saved = settled
         self._delete_settled(keep_last=True)
 
