@@ -180,6 +180,12 @@ def prices_file(env: Mapping[str, str] | None = None) -> Path | None:
     return Path(named).expanduser() if named else None
 
 
+def budgets_file(env: Mapping[str, str] | None = None) -> Path | None:
+    """The user's limits on cost: EVERYSPAN_BUDGETS, a TOML file; None when there are none."""
+    named = (os.environ if env is None else env).get("EVERYSPAN_BUDGETS")
+    return Path(named).expanduser() if named else None
+
+
 def price_table(env: Mapping[str, str] | None = None) -> Path | None:
     """A price table newer than the one that ships with us: EVERYSPAN_PRICE_TABLE; None for ours."""
     named = (os.environ if env is None else env).get("EVERYSPAN_PRICE_TABLE")

@@ -39,6 +39,7 @@ COMMANDS = {
         "reconciling",
         "Compare recorded calls with the provider's own usage and cost reports, by day and model.",
     ),
+    "budget": ("budgeting", "Compare what calls cost with limits of your own."),
     "audit": ("looking", "Is every span here? Answered by writer and number."),
     "export": ("exporting", "Write traces to a file: JSON lines, OTLP, a Chrome trace or Parquet."),
     "import": ("importing", "Send spans from OTLP files to a collector."),
