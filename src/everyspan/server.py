@@ -40,30 +40,18 @@ _SHUTDOWN_S = 10
 _SWITCH_S = 0.0005
 
 
-def serve(
-    *,
-    data_dir: Path,
-    host: str = DEFAULT_HOST,
-    port: int = DEFAULT_PORT,
-    grpc_port: int | None = None,
-    keys: Sequence[str] = (),
-    ready: Callable[[str], None] = lambda url: None,
-) -> None:
+def serve(options: Options, *, ready: Callable[[str], None] = lambda url: None) -> None:
     """Run until SIGTERM or SIGINT; then finish the requests under way and return. For the main thread.
 
     What was answered with 200 is on disk and in the store after this returns, or in the inbox for the next start.
 
     Args:
-        port: 0 for a free one.
-        grpc_port: take OTLP/gRPC there too, 0 for a free one; needs grpcio (`pip install everyspan[grpc]`).
-        keys: `public:secret` pairs; see `Keys`.
         ready: called once with the URL, when requests are answered.
 
     Raises:
         SettingsError: the address cannot be bound, is open to others without a key, or a key is malformed.
         StoreError: the data directory is in use by another server, or cannot be used.
     """
-    options = Options(data_dir=data_dir, host=host, port=port, grpc_port=grpc_port, keys=tuple(keys))
     # SQLite gives Python's lock away at every row, and gets it back after this long beside a thread that computes:
     # at the usual 5 ms, requests would keep what they brought from being stored.
     sys.setswitchinterval(_SWITCH_S)
@@ -101,10 +89,16 @@ class Options:
     """Everything a server is told."""
 
     data_dir: Path
+    """The inbox, issued keys, and the store unless it is elsewhere."""
+    store: str = ""
+    """The address of the store, as `open_store` takes it; empty for a SQLite file in the data directory."""
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
+    """0 for a free one."""
     grpc_port: int | None = None
+    """Take OTLP/gRPC there too, 0 for a free one; needs grpcio (`pip install everyspan[grpc]`)."""
     keys: tuple[str, ...] = ()
+    """`public:secret` pairs; see `Keys`."""
     limits: Limits | None = None
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
 
@@ -179,7 +173,7 @@ def _opened(options: Options) -> Iterator[Server]:
     with ExitStack() as opened:
         opened.enter_context(_locked(options.data_dir))
         sock = opened.enter_context(_bound(options.host, options.port))
-        store = open_store(options.data_dir / "spans.db")
+        store = open_store(options.store or options.data_dir / "spans.db")
         opened.callback(store.close)
         collector = Collector(options.data_dir / "inbox", store, keys, options.limits)
         opened.callback(collector.close)

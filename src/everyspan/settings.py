@@ -174,6 +174,11 @@ def data_dir(env: Mapping[str, str] | None = None) -> Path:
     return Path(data).expanduser() / "everyspan"
 
 
+def store_address(env: Mapping[str, str] | None = None) -> str:
+    """The store of `everyspan serve` and `everyspan store`: EVERYSPAN_STORE; empty for a file in the data directory."""
+    return (os.environ if env is None else env).get("EVERYSPAN_STORE", "").strip()
+
+
 def prices_file(env: Mapping[str, str] | None = None) -> Path | None:
     """The user's own prices: EVERYSPAN_PRICES, a TOML or JSON file; None when there are none."""
     named = (os.environ if env is None else env).get("EVERYSPAN_PRICES")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from everyspan.errors import SettingsError, StoreError
-from everyspan.server import running, serve
+from everyspan.server import Options, running, serve
 from tests.collector_requests import TRACE_ID, body, generation, get, post, settled
 
 READS = [
@@ -88,12 +88,12 @@ def test_every_page_and_answer_forbids_what_it_does_not_need(tmp_path: Path) -> 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
 def test_without_keys_only_this_machine_is_served(tmp_path: Path, host: str) -> None:
     with pytest.raises(SettingsError, match="--key"):
-        serve(data_dir=tmp_path, host=host, port=0)
+        serve(Options(data_dir=tmp_path, host=host, port=0))
 
 
 def test_a_second_server_on_the_same_directory_is_told_who_has_it(tmp_path: Path) -> None:
     with running(tmp_path), pytest.raises(StoreError, match="in use by the server with process id"):
-        serve(data_dir=tmp_path, port=0)
+        serve(Options(data_dir=tmp_path, port=0))
 
     with running(tmp_path) as again:
         assert get(f"{again.url}/api/v1/health").status == 200

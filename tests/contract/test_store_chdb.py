@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-CONTRACT = ("reads", "questions", "exactly_once", "twins", "bills", "upkeep")
+CONTRACT = ("reads", "questions", "exactly_once", "twins", "bills", "upkeep", "served")
 
 
 @pytest.mark.timeout(600)

@@ -22,8 +22,8 @@ from tests.collector_requests import PROTOBUF, START_NS, body, generation, get, 
 SERVER = """
 import sys
 from pathlib import Path
-from everyspan.server import serve
-serve(data_dir=Path(sys.argv[1]), port=int(sys.argv[2]), ready=lambda url: print(url, flush=True))
+from everyspan.server import Options, serve
+serve(Options(data_dir=Path(sys.argv[1]), port=int(sys.argv[2])), ready=lambda url: print(url, flush=True))
 """
 KILLS = 6
 SENDERS = 4

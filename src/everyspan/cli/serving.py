@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from everyspan.settings import DEFAULT_PORT, data_dir, server_keys
+from everyspan.settings import DEFAULT_PORT, data_dir, server_keys, store_address
 
 
 @click.command()
@@ -26,6 +26,11 @@ from everyspan.settings import DEFAULT_PORT, data_dir, server_keys
     help="Store and inbox. Default: EVERYSPAN_DATA_DIR, else the user's data directory.",
 )
 @click.option(
+    "--store",
+    "address",
+    help="Another store, as clickhouse://host/database. Default: EVERYSPAN_STORE, else in the data directory.",
+)
+@click.option(
     "--key",
     "keys",
     metavar="PUBLIC:SECRET",
@@ -33,15 +38,23 @@ from everyspan.settings import DEFAULT_PORT, data_dir, server_keys
     help="A key pair to let in, once for each project. Default: EVERYSPAN_KEYS, else no key is asked for.",
 )
 def serve(
-    *, host: str, port: int, grpc_port: int | None, directory: Path | None, keys: tuple[str, ...]
+    *,
+    host: str,
+    port: int,
+    grpc_port: int | None,
+    directory: Path | None,
+    address: str | None,
+    keys: tuple[str, ...],
 ) -> None:
     """Run the collector: spans in, traces, costs and the audit out. Ctrl-C or SIGTERM stops it.
 
     A key on the command line can be read by every user of this machine; EVERYSPAN_KEYS can not.
     """
+    from everyspan.server import Options
     from everyspan.server import serve as run
 
     root = directory or data_dir()
+    store = address or store_address()
     pairs = keys or server_keys()
 
     def say_ready(url: str) -> None:
@@ -50,10 +63,17 @@ def serve(
         if grpc_port is not None:
             click.echo(f"  and by gRPC    to port {grpc_port or '(a free one)'}")
         click.echo(f"  data is in     {root}")
+        if store:
+            click.echo(
+                f"  and spans in   {store.partition('://')[0]}://{store.rpartition('@')[2].rpartition('://')[2]}"
+            )
         click.echo(f"  who may        {_who_may(pairs)}")
         click.echo("  to stop        Ctrl-C; nothing acknowledged is lost")
 
-    run(data_dir=root, host=host, port=port, grpc_port=grpc_port, keys=pairs, ready=say_ready)
+    options = Options(
+        data_dir=root, store=store, host=host, port=port, grpc_port=grpc_port, keys=tuple(pairs)
+    )
+    run(options, ready=say_ready)
     click.echo("everyspan stopped; everything acknowledged is on disk")
 
 

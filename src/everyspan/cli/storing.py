@@ -18,7 +18,7 @@ from everyspan.cli.terminal import one_line
 from everyspan.clock import now_ns
 from everyspan.doctor.finding import many
 from everyspan.errors import CommandError
-from everyspan.settings import data_dir
+from everyspan.settings import data_dir, store_address
 from everyspan.store.copying import Copied, copy
 from everyspan.store.reads import TraceFilter
 from everyspan.store.store import Store, open_store
@@ -34,7 +34,7 @@ _MOST_SHOWN = 5
 which: Callable[..., Any] = click.option(
     "--store",
     "address",
-    help="A path, sqlite:///path, chdb:///directory or clickhouse://host/database. Default: the collector's own.",
+    help="A path, sqlite:///, chdb:/// or clickhouse:// address. Default: EVERYSPAN_STORE, else the collector's.",
 )
 whose: Callable[..., Any] = click.option("--project", required=True, help="The project; one at a time.")
 sure: Callable[..., Any] = click.option(
@@ -158,8 +158,8 @@ def _said(wanted: Deletion) -> str:
 
 
 def _opened(address: str | None, *, read_only: bool) -> Store:
-    where = address or data_dir() / "spans.db"
-    if address is None and not Path(where).is_file():
+    where = address or store_address() or data_dir() / "spans.db"
+    if isinstance(where, Path) and not where.is_file():
         # Never made by looking for it: a new, empty store would answer that nothing was there.
         raise CommandError(f"there is no store at {where}; name yours with --store")
     return open_store(where, read_only=read_only)
