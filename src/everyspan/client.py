@@ -23,13 +23,14 @@ from everyspan.model.destination import Destination
 from everyspan.model.receipt import Receipt
 from everyspan.record.ambient import context
 from everyspan.record.call import end_open_calls, forget_open_calls, open_calls
+from everyspan.record.content import Mask, policy_of
 from everyspan.record.observe import Observer
 from everyspan.record.provider import Providers
 from everyspan.record.registry import Registry
 from everyspan.record.tally import TALLY
 from everyspan.sender.drain import drain
 from everyspan.sender.ship import Sender
-from everyspan.settings import Settings, from_environment, otlp_destination
+from everyspan.settings import Content, Settings, from_environment, otlp_destination
 from everyspan.spool.log import Log
 from everyspan.spool.room import WhenFull
 from everyspan.version import __version__
@@ -49,10 +50,16 @@ _SIGTERM_TIMEOUT_S = 2.0
 class Runtime:
     """Everything that one process runs; made once, at `init()` or at the first span of ours."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, mask: Mask | None = None) -> None:
         self.settings = settings
+        self._mask = mask
         self.sender = Sender(allow_key_in_clear=settings.allow_key_in_clear)
-        self.registry = Registry(open_log=self._open_log, wake=self.sender.wake, flush=self._delivered)
+        self.registry = Registry(
+            open_log=self._open_log,
+            wake=self.sender.wake,
+            flush=self._delivered,
+            policy=policy_of(settings, mask),
+        )
         self.providers = Providers(self.registry)
         for destination in settings.destinations:
             self.registry.add(destination)
@@ -170,7 +177,8 @@ class Runtime:
     def _for_children(self) -> bytes:
         import pickle  # starting a child has loaded it
 
-        return pickle.dumps(replace(self.settings, destinations=self._destinations()))
+        content = self.settings.content if self._mask is None else Content.NONE
+        return pickle.dumps(replace(self.settings, destinations=self._destinations(), content=content))
 
 
 _lock = threading.RLock()
@@ -182,11 +190,11 @@ def _running() -> Runtime:
     return _start(from_environment()) if runtime is None else runtime
 
 
-def _start(settings: Settings, *, is_child: bool = False) -> Runtime:
+def _start(settings: Settings, *, is_child: bool = False, mask: Mask | None = None) -> Runtime:
     global _runtime
     with _lock:
         if _runtime is None:
-            _runtime = Runtime(settings)
+            _runtime = Runtime(settings, mask)
             atexit.register(_runtime.at_exit)
             os.register_at_fork(after_in_parent=_runtime.processes.forks, after_in_child=_after_fork_in_child)
             _runtime.install(is_child=is_child)
@@ -205,7 +213,7 @@ def start_child(settings: Settings) -> None:
     _start(settings, is_child=True)
 
 
-def init(endpoint: str | None = None, *, api_key: str | None = None) -> None:
+def init(endpoint: str | None = None, *, api_key: str | None = None, mask: Mask | None = None) -> None:
     """Start recording in this process: every LLM call of an instrumented library becomes one span.
 
     Call it once, anywhere before the first LLM call; libraries that are imported later are instrumented then. A second
@@ -215,13 +223,16 @@ def init(endpoint: str | None = None, *, api_key: str | None = None) -> None:
         endpoint: base URL of an OTLP/HTTP receiver; `/v1/traces` is added. Without it EVERYSPAN_ENDPOINT,
             OTEL_EXPORTER_OTLP_ENDPOINT and a configured Langfuse are looked at, then the local collector is tried.
         api_key: sent as a Bearer token to `endpoint`.
+        mask: called with the name and the text of each attribute, event and error of every span, third-party spans
+            included, before it reaches the disk; gives the text to keep. A text for which it raises is not kept.
+            In the first call only. Processes that `multiprocessing` spawns have no mask, and keep no content instead.
 
     Raises:
         SettingsError: an argument or environment variable cannot be used.
     """
     with _lock:
         if _runtime is None:
-            _start(from_environment(endpoint=endpoint, api_key=api_key))
+            _start(from_environment(endpoint=endpoint, api_key=api_key), mask=mask)
         elif endpoint:
             _runtime.registry.add(otlp_destination(endpoint, api_key=api_key))
 

@@ -54,6 +54,26 @@ class Drop(StrEnum):
     """None for a while: recording waits for room; after that the newest."""
 
 
+class Content(StrEnum):
+    """What is kept of prompts, answers, inputs and outputs."""
+
+    FULL = "full"
+    HASHED = "hashed"
+    """Their sha256 and length: equal texts can be told, but not read."""
+    NONE = "none"
+
+
+class MediaHandling(StrEnum):
+    """What becomes of pictures and sound in messages."""
+
+    REFERENCE = "reference"
+    """Their size and hash stand in their place."""
+    KEEP = "keep"
+    """The same, and the bytes are kept beside the spool."""
+    INLINE = "inline"
+    """They stay in the span, in base64."""
+
+
 class AskForUsage(StrEnum):
     """When a stream is asked to tell its usage (`include_usage`) although the program did not ask."""
 
@@ -78,6 +98,8 @@ class Settings:
     allow_key_in_clear: bool = False
     """Send keys over http to other machines too; without it such spans wait in the spool."""
     ask_for_usage: AskForUsage = AskForUsage.AUTO
+    content: Content = Content.FULL
+    media: MediaHandling = MediaHandling.REFERENCE
     explicit: bool = True
     """False when nobody named a destination and the local collector's default address is tried."""
 
@@ -88,8 +110,8 @@ def from_environment(
     """Settings from arguments and environment variables; an argument wins over its variable.
 
     Reads EVERYSPAN_ENDPOINT, EVERYSPAN_API_KEY, EVERYSPAN_SPOOL_DIR, EVERYSPAN_SPOOL_BYTES, EVERYSPAN_DROP,
-    EVERYSPAN_BLOCK_TIMEOUT, EVERYSPAN_FSYNC, EVERYSPAN_EXIT_TIMEOUT, EVERYSPAN_ALLOW_KEY_IN_CLEAR and
-    EVERYSPAN_INCLUDE_USAGE; for destinations also
+    EVERYSPAN_BLOCK_TIMEOUT, EVERYSPAN_FSYNC, EVERYSPAN_EXIT_TIMEOUT, EVERYSPAN_ALLOW_KEY_IN_CLEAR,
+    EVERYSPAN_INCLUDE_USAGE, EVERYSPAN_CONTENT and EVERYSPAN_MEDIA; for destinations also
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT,
     OTEL_EXPORTER_OTLP_TRACES_HEADERS, OTEL_EXPORTER_OTLP_HEADERS (OpenTelemetry protocol exporter specification)
     and LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL, LANGFUSE_HOST (Langfuse SDK).
@@ -109,6 +131,8 @@ def from_environment(
         exit_timeout_s=_seconds(env, "EVERYSPAN_EXIT_TIMEOUT", _EXIT_TIMEOUT_S),
         allow_key_in_clear=_yes_or_no(env, "EVERYSPAN_ALLOW_KEY_IN_CLEAR"),
         ask_for_usage=_one_of(AskForUsage, env, "EVERYSPAN_INCLUDE_USAGE", AskForUsage.AUTO),
+        content=_one_of(Content, env, "EVERYSPAN_CONTENT", Content.FULL),
+        media=_one_of(MediaHandling, env, "EVERYSPAN_MEDIA", MediaHandling.REFERENCE),
         explicit=bool(destinations),
     )
 

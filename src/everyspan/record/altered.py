@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.trace import Status
 from opentelemetry.util.types import AttributeValue
 
 
 class AlteredSpan(ReadableSpan):
-    """`span` with `attributes`, and with `events` where they are given; everything else is the original's."""
+    """`span` with `attributes`, and with `events` and `status` where they are given; all else is the original's."""
 
     def __init__(
         self,
@@ -17,6 +18,7 @@ class AlteredSpan(ReadableSpan):
         attributes: Mapping[str, AttributeValue],
         *,
         events: Sequence[Event] | None = None,
+        status: Status | None = None,
     ) -> None:
         super().__init__(
             span.name,
@@ -27,7 +29,7 @@ class AlteredSpan(ReadableSpan):
             events=span.events if events is None else events,
             links=span.links,
             kind=span.kind,
-            status=span.status,
+            status=status or span.status,
             start_time=span.start_time,
             end_time=span.end_time,
             instrumentation_scope=span.instrumentation_scope,

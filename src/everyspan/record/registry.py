@@ -15,9 +15,12 @@ from opentelemetry.util.types import AttributeValue
 from everyspan.model.destination import Destination, Dialect
 from everyspan.model.ids import WRITER_ID_LENGTH, WriterId
 from everyspan.record import names
+from everyspan.record.content import ContentPolicy
+from everyspan.record.media import Media
 from everyspan.record.shadows import unbilled_for_langfuse
 from everyspan.record.shed import ShedSpan
 from everyspan.record.tally import TALLY
+from everyspan.settings import Content
 from everyspan.spool.log import Kept, Log
 from everyspan.wire.encode import encode_span, encode_started
 from everyspan.wire.frame import Kind
@@ -54,6 +57,7 @@ class Registry:
         open_log: makes the log of a destination.
         wake: told after each write that there is something to send; must be quick.
         flush: delivers what was written, within seconds; True when everything arrived.
+        policy: what of a span's texts may reach the disk.
     """
 
     def __init__(
@@ -62,8 +66,10 @@ class Registry:
         open_log: Callable[[Destination], Log],
         wake: Callable[[], None],
         flush: Callable[[float], bool],
+        policy: ContentPolicy | None = None,
     ) -> None:
         self._open_log = open_log
+        self._policy = policy or ContentPolicy(content=Content.FULL, media=Media())
         self._wake = wake
         self.flush = flush
         self._lock = threading.Lock()
@@ -93,6 +99,7 @@ class Registry:
     def write_start(self, outlet: Outlet, span: ReadableSpan) -> None:
         """Put a span that has just begun on disk, so that the death of the process cannot hide it. Never raises."""
         try:
+            span = self._policy.applied(span)
             encoded = encode_started(ShedSpan(span) if outlet.log.crowded else span)
             kept = outlet.log.append(Kind.START, encoded.payload, stamp_at=encoded.stamp_at)
             writer = bytes(encoded.payload[encoded.stamp_at : encoded.stamp_at + WRITER_ID_LENGTH])
@@ -114,9 +121,10 @@ class Registry:
             return
         context = span.get_span_context()
         ids = context.trace_id.to_bytes(16, "big") + context.span_id.to_bytes(8, "big")
-        payload = encode_part(
-            ids, number, attributes=arrived.attributes, grows=arrived.grows, closes=arrived.closes
-        )
+        policy = self._policy
+        grows = [(name, policy.piece(text)) for name, text in arrived.grows] if policy.takes_pieces else []
+        closes = arrived.closes if policy.takes_pieces else {}
+        payload = encode_part(ids, number, attributes=arrived.attributes, grows=grows, closes=closes)
         for outlet in outlets:
             outlet.log.append(Kind.PART, payload)
 
@@ -131,6 +139,7 @@ class Registry:
         try:
             if extra is not None and outlet.destination.dialect is Dialect.LANGFUSE:
                 span = unbilled_for_langfuse(span)
+            span = self._policy.applied(span)
             if outlet.log.crowded:
                 span = ShedSpan(span)
                 TALLY.shed += names.SHED in (span.attributes or {})

@@ -70,8 +70,13 @@ def without_texts(attributes: Mapping[str, AttributeValue]) -> dict[str, Attribu
     return kept
 
 
+def is_body(name: str) -> bool:
+    """True for attributes that hold what was asked and answered, in any of the conventions."""
+    return name in _BODIES or name.startswith(_BODY_PREFIXES)
+
+
 def _is_text(name: str, value: AttributeValue) -> bool:
-    if name in _BODIES or name.startswith(_BODY_PREFIXES):
+    if is_body(name):
         return True
     return isinstance(value, str) and len(value) > LONG_TEXT and not name.startswith(_MONEY_PREFIXES)
 

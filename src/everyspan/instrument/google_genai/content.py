@@ -14,7 +14,9 @@ from everyspan.record.growing import GrowingMessage
 
 
 def body_of(response: Any) -> Any:
-    """The decoded body of the SDK's own HTTP response."""
+    """The decoded body of the SDK's own HTTP response; older versions give just that."""
+    if isinstance(response, Mapping):
+        return response
     body = getattr(response, "body", None)
     return decoded(body.encode()) if isinstance(body, str) and body else body
 

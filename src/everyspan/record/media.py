@@ -1,0 +1,62 @@
+"""Pictures and sound inside messages, in base64: a span holds a reference to them, not their bytes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from everyspan.record.tally import TALLY
+
+_LEAST = 512
+_BASE64 = re.compile(rf"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{{{_LEAST},}}={{0,2}}")
+# What stands beside base64 in every API's messages: only then is the text searched.
+_HINTS = ("base64", '"data":', '"b64_json"', '"bytes":', '"file_data"', "inline_data", "inlineData")
+
+
+class Media:
+    """Replaces base64 by `everyspan:media:sha256:<hash>:<bytes>`.
+
+    Args:
+        keep_in: where the bytes are kept, in a file named by their hash; None keeps none.
+        inline: leave everything as it is.
+    """
+
+    def __init__(self, *, keep_in: Path | None = None, inline: bool = False) -> None:
+        self._keep_in = keep_in
+        self._inline = inline
+
+    def replaced(self, text: str) -> str:
+        """`text` with references; the same object when nothing was replaced."""
+        if self._inline or len(text) < _LEAST or not any(hint in text for hint in _HINTS):
+            return text
+        return _BASE64.sub(self._reference, text)
+
+    def _reference(self, found: re.Match[str]) -> str:
+        encoded = found[0]
+        try:
+            data = base64.b64decode(
+                encoded + "=" * (-len(encoded) % 4), altchars=b"-_" if "-" in encoded else None
+            )
+        except (binascii.Error, ValueError):
+            data = encoded.encode()
+        digest = hashlib.sha256(data).hexdigest()
+        if self._keep_in is not None:
+            self._keep(self._keep_in / digest, data)
+        return f"everyspan:media:sha256:{digest}:{len(data)}"
+
+    def _keep(self, path: Path, data: bytes) -> None:
+        if path.exists():
+            return
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.{os.getpid()}")
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            partial.rename(path)
+        except OSError as error:
+            TALLY.fault("keep a picture", error)
