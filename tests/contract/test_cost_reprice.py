@@ -14,11 +14,13 @@ import pytest
 from everyspan.cli.commands import dispatch
 from everyspan.cost.price import shipped_table
 from everyspan.cost.table import Table
+from everyspan.errors import StoreError
 from everyspan.model.money import CostState
 from everyspan.model.usage import Usage
 from everyspan.query.costs import CostBy, CostFilter, costs
 from everyspan.query.repricing import reprice
 from everyspan.server import running
+from everyspan.store import clickhouse_costs
 from everyspan.store.reads import Prices
 from everyspan.store.repricing import Repricer, repricer
 from everyspan.store.rows import SpanRow
@@ -194,6 +196,14 @@ def test_the_command_shows_writes_and_the_api_gives_either(
     assert "written" not in shown
     assert "written as version 1" in written
     assert totals == {"recorded": "0.003", "latest": "0.0035000"}
+
+
+def test_a_clickhouse_store_says_that_it_keeps_no_other_costs() -> None:
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("it was asked all the same")
+
+    with pytest.raises(StoreError, match="keeps no repriced costs"):
+        clickhouse_costs.cost_groups(never, CostBy.MODEL, LATEST, None)
 
 
 def test_nothing_is_repriced_under_a_contract_that_cannot_be_read(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from everyspan.errors import StoreError
 from everyspan.model.money import CostState
 from everyspan.store import exact
 from everyspan.store.clickhouse_columns import TOKENS, Ask, money
 from everyspan.store.clickhouse_where import Bound, Where
 from everyspan.store.groups import Each, LatencyBy, LatencyFilter, LatencyGroup, Quantiles
 from everyspan.store.periods import label
-from everyspan.store.reads import UNBILLED, CostBy, CostFilter, CostGroup
+from everyspan.store.reads import UNBILLED, CostBy, CostFilter, CostGroup, Prices
 from everyspan.store.rows import INTERRUPTED
 
 _TAG = "arrayJoin(if(empty(tags), [''], arrayDistinct(tags)))"
@@ -23,6 +24,8 @@ _PERIODS = {Each.HOUR: "hour", Each.DAY: "intDiv(hour, 24)", None: "0"}
 
 def cost_groups(ask: Ask, by: CostBy, wanted: CostFilter, each: Each | None) -> list[CostGroup]:
     """See `Store.cost_groups`."""
+    if wanted.prices == Prices.LATEST:
+        raise StoreError("a ClickHouse store keeps no repriced costs; ask for the recorded ones")
     bound = Bound()
     where, of_tag = Where(bound), Where(bound)
     where.add("state != ''")

@@ -21,20 +21,22 @@ def corrections(fields: Sequence[str], *, with_tag: bool, wanted: CostFilter) ->
     Its columns are those of a roll-up: hour, day, state, `fields`, the sums, cost.
     """
     ((since, until),) = whole_and_edges(wanted.since_ns, wanted.until_ns, 1)[:1]
+    columns = ("start_ns", "spans.cost_state", "spans.cost", *(f"spans.{name}" for name in TOKENS))
     tags = ", json_each(CASE tags WHEN '[]' THEN '[\"\"]' ELSE tags END)" if with_tag else ""
     calls = (
-        "SELECT DISTINCT spans.*, repriced.cost_state AS new_state, repriced.cost AS new_cost"
-        f"{', value AS tag' if with_tag else ''}"
+        # A tag that stands twice on a call is one.
+        f"SELECT {'DISTINCT spans.id, value AS tag, ' if with_tag else ''}{', '.join(columns)},"
+        f" {''.join(f'spans.{name}, ' for name in fields if name != 'tag')}"
+        "repriced.cost_state AS new_state, repriced.cost AS new_cost"
         f" FROM repriced JOIN spans ON spans.id = repriced.span{tags}"
         f" WHERE repriced.version = {LATEST} AND unbilled = '' AND start_ns BETWEEN ? AND ?"
     )
-    periods = f"start_ns / {LENGTH_NS[Each.HOUR]} AS hour, start_ns / {LENGTH_NS[Each.DAY]} AS day"
-    gone, come = ("-1", "cost_state", "cost", "'-' || cost"), ("1", "new_state", "new_cost", "new_cost")
-    parts = []
-    for sign, state, cost, signed in (gone, come):
-        sums = ", ".join(f"{sign} * coalesce({name}, 0) AS {name}" for name in TOKENS)
-        parts.append(
-            f"SELECT {periods}, {state} AS state, {', '.join(fields)}, {sign} AS calls,"
-            f" {sign} * ({cost} IS NOT NULL) AS priced, {sums}, {signed} AS cost FROM ({calls})"
-        )
-    return " UNION ALL ".join(parts), [since, until - 1] * 2
+    sums = ", ".join(f"sign * coalesce({name}, 0) AS {name}" for name in TOKENS)
+    sql = (
+        f"SELECT start_ns / {LENGTH_NS[Each.HOUR]} AS hour, start_ns / {LENGTH_NS[Each.DAY]} AS day,"
+        f" CASE sign WHEN 1 THEN new_state ELSE cost_state END AS state, {', '.join(fields)}, sign AS calls,"
+        " sign * (CASE sign WHEN 1 THEN new_cost ELSE cost END IS NOT NULL) AS priced,"
+        f" {sums}, CASE sign WHEN 1 THEN new_cost ELSE '-' || cost END AS cost"
+        f" FROM ({calls}), (SELECT -1 AS sign UNION ALL SELECT 1)"
+    )
+    return sql, [since, until - 1]
