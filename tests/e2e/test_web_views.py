@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from everyspan.server import Server, running
+from everyspan.store.scores import Score, SingleStore
 from tests.browsing import complaints, deliver, launched, needs_chromium, tab
 from tests.collector_requests import get
 from tests.web_traces import WRITER, Story, afternoon
@@ -82,6 +83,31 @@ def test_the_sum_of_a_call_is_shown_line_by_line_and_adds_up(desk: Desk, page: A
     assert len(amounts) == 2
     assert sum(Decimal(each.removeprefix("$")) for each in amounts) == Decimal(total.removeprefix("$"))
     assert Decimal(total.removeprefix("$")) == Decimal(spans[1]["cost"])
+
+
+def test_scores_stand_beside_what_they_judge(desk: Desk, page: Any) -> None:
+    trace = desk.traces[2]
+    span = desk.json(f"traces/{trace}?bodies=no")["spans"][0]
+    shared: dict[str, Any] = {
+        "project": "default",
+        "trace_id": trace,
+        "at_ns": 1,
+        "created_ns": 1,
+        "comment": "by hand",
+    }
+    store = desk.server.store
+    assert isinstance(store, SingleStore)
+    store.put_scores(
+        [
+            Score(id="1", name="helpful", data_type="BOOLEAN", value=1, **shared),
+            Score(id="2", name="tone", data_type="NUMERIC", value=0.75, span_id=span["span_id"], **shared),
+        ]
+    )
+
+    page.goto(f"{desk.url}/traces/{trace}?span={span['key']}")
+
+    page.locator("#detail .score", has_text="tone 0.75").wait_for()
+    assert page.locator(".trace-head .score").all_text_contents() == ["helpful yes"]
 
 
 def test_filters_are_typed_survive_a_reload_and_fit_the_totals(desk: Desk, page: Any) -> None:

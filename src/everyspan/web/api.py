@@ -7,10 +7,12 @@ from typing import Any
 from starlette.routing import Route
 
 from everyspan.collector.collector import Collector
+from everyspan.collector.keys import DEFAULT_PROJECT
 from everyspan.query.completeness import Audit, WriterFilter, audit
 from everyspan.query.costs import CostBy, CostFilter, CostReport, Each, costs
 from everyspan.query.groups import GroupFilter, GroupOrder, GroupPage, TraceBy, list_groups
 from everyspan.query.latency import LatencyBy, LatencyFilter, LatencyReport, latency
+from everyspan.query.scores import ScoreFilter, ScorePage, list_scores
 from everyspan.query.sum import sum_of
 from everyspan.query.traces import (
     TraceFilter,
@@ -27,7 +29,7 @@ from everyspan.version import __version__
 from everyspan.web.answers import Health, SpanAnswer, TraceAnswer
 from everyspan.web.as_json import as_json
 from everyspan.web.costs_csv import costs_csv
-from everyspan.web.endpoint import Asked, Endpoint, json_response
+from everyspan.web.endpoint import Asked, Endpoint, Said, json_response
 from everyspan.web.openapi import openapi
 from everyspan.web.parameters import (
     CALL_FILTERS,
@@ -37,6 +39,7 @@ from everyspan.web.parameters import (
     PROJECT,
     SERVICE,
     SINCE,
+    TIMES,
     TRACE_FILTERS,
     Kind,
     Parameter,
@@ -137,6 +140,13 @@ class Api:
                 gives=LatencyReport,
             ),
             Endpoint(
+                path="/api/v1/scores",
+                about="How traces, spans and sessions were judged, latest first.",
+                answer=self._scores,
+                parameters=(PROJECT, *TIMES, *_SCORES),
+                gives=ScorePage,
+            ),
+            Endpoint(
                 path="/api/v1/completeness",
                 about="The audit: whether every numbered span is here, by writer and number.",
                 answer=self._completeness,
@@ -199,6 +209,11 @@ class Api:
         by = TraceBy(said.pop("by", TraceBy.USER))
         return list_groups(self._store, by, GroupFilter(**said))
 
+    def _scores(self, asked: Asked) -> ScorePage:
+        said = {"project": DEFAULT_PROJECT, **asked.said}
+        listed: Said = {name: (said.pop(name),) for name in _LISTED if name in said}
+        return list_scores(self._store, ScoreFilter(**said, **listed))
+
     def _costs(self, asked: Asked) -> CostReport:
         by, each, rest = _divided(asked.said, CostBy.MODEL)
         return costs(self._store, by=CostBy(by), wanted=CostFilter(**rest), each=each)
@@ -232,6 +247,16 @@ _GROUPS = (
     Parameter("limit", "How many on one page, 1 to 1000.", Kind.WHOLE, default="50"),
     Parameter("offset", "The `next_offset` of the page before.", Kind.WHOLE),
 )
+
+
+_SCORES = (
+    Parameter("trace_id", "Of this trace and its spans.", field="trace_ids"),
+    Parameter("session", "Of this session.", field="sessions"),
+    Parameter("name", "Of this name.", field="names"),
+    Parameter("limit", "How many on one page, 1 to 1000.", Kind.WHOLE, default="50"),
+    Parameter("skip", "The `next_skip` of the page before.", Kind.WHOLE),
+)
+_LISTED = ("trace_ids", "sessions", "names")
 
 
 def _divided(said: dict[str, Any], by: str) -> tuple[str, Each | None, dict[str, Any]]:

@@ -4,17 +4,22 @@ import { Link } from "./address.js";
 import { Chat, chatOf } from "./chat.js";
 import { count, duration, money, moment } from "./format.js";
 import { Json } from "./json.js";
-import { Copy } from "./parts.js";
+import { Copy, ScoreTag } from "./parts.js";
 
-export function Detail({ row, full, failure, known, trace, close }) {
+export function Detail({ row, full, failure, known, scores, close }) {
   const span = full ?? null;
   return html`<aside class="detail" aria-label="Span" id="detail">
     <header><h2><i class=${`kind k-${row?.kind ?? "span"}`} aria-hidden="true"></i> ${row?.name ?? span?.name ?? "Span"}</h2>
       <span class="end"><button type="button" class="plain" onClick=${close} aria-label="close (Esc)">✕</button></span></header>
     ${failure && html`<p class="alert" role="alert">${failure.message}</p>`}
     ${!known && !span && !failure ? html`<p class="dim">This span is not in the trace (yet).</p>` : ""}
-    ${span ? html`<${Facts} span=${span} lost=${row?.missing} /><${Sum} span=${span} /><${Texts} span=${span} /><${Rest} span=${span} />` : !failure && html`<div aria-busy="true"></div>`}
+    ${span ? html`<${Facts} span=${span} lost=${row?.missing} /><${Scores} scores=${scores} /><${Sum} span=${span} /><${Texts} span=${span} /><${Rest} span=${span} />` : !failure && html`<div aria-busy="true"></div>`}
   </aside>`;
+}
+
+function Scores({ scores }) {
+  if (!scores.length) return null;
+  return html`<section><h3>Scores</h3>${scores.map((score) => html`<p key=${score.id}><${ScoreTag} score=${score} /> <span class="dim">${score.comment}</span></p>`)}</section>`;
 }
 
 function Fact({ name, children }) {

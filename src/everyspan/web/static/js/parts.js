@@ -16,6 +16,12 @@ export const DOUBTS = {
   estimated: "the tokens of these calls are an estimate: they were cut off",
 };
 
+// A judgement: its name, and the number or word; the comment and who gave it are the title.
+export function ScoreTag({ score }) {
+  const value = score.data_type === "BOOLEAN" ? (score.value ? "yes" : "no") : score.text || (score.value === null ? "" : String(Number(score.value.toPrecision(4))));
+  return html`<span class="tag score" title=${[score.comment, score.source, score.author].filter(Boolean).join(" · ")}>${score.name} <b>${value}</b></span>`;
+}
+
 export function Tokens({ read, written }) {
   if (!read && !written) return "";
   return html`<span class="nowrap" title=${`${count(read)} in, ${count(written)} out`}>${short(read)} → ${short(written)}</span>`;

@@ -5,7 +5,7 @@ import { ask, useAnswer } from "./ask.js";
 import { Detail } from "./detail.js";
 import { duration, plural } from "./format.js";
 import { useKeys } from "./keys.js";
-import { Copy, Failure, Money, Time, Tokens } from "./parts.js";
+import { Copy, Failure, Money, ScoreTag, Time, Tokens } from "./parts.js";
 import { ancestors, treeOf, visible } from "./tree.js";
 import { Waterfall } from "./waterfall.js";
 
@@ -52,6 +52,8 @@ export function Trace({ id, query }) {
   const project = query.project ?? "";
   const { answer, failure } = useAnswer(`/api/v1/traces/${encodeURIComponent(id)}/skeleton`, { project });
   const tree = useMemo(() => answer && treeOf(answer), [answer]);
+  const judged = useAnswer(tree ? "/api/v1/scores" : "", { trace_id: id, project: tree?.summary.project, limit: 200 });
+  const scores = judged.answer?.scores ?? [];
   const [folded, setFolded] = useState(new Set());
   const shown = useMemo(() => (tree ? visible(tree.rows, folded) : []), [tree, folded]);
   const chosen = query.span ?? "";
@@ -95,12 +97,12 @@ export function Trace({ id, query }) {
   if (!tree) return html`<div class="trace" aria-busy="true"></div>`;
   const branches = tree.rows.filter((each) => each.children && each.depth > 0);
   return html`<div class=${`trace ${chosen ? "split" : ""}`}>
-    <${Head} tree=${tree} id=${id} folded=${folded.size > 0} foldAll=${branches.length ? (all) => setFolded(new Set(all ? branches.map((each) => each.key) : [])) : null} />
+    <${Head} tree=${tree} id=${id} scores=${scores} folded=${folded.size > 0} foldAll=${branches.length ? (all) => setFolded(new Set(all ? branches.map((each) => each.key) : [])) : null} />
     <${Failure} failure=${failure} />
     <div class="panes">
       <${Waterfall} tree=${tree} shown=${shown} folded=${folded} chosen=${chosen} choose=${choose} fold=${fold} compact=${narrow || Boolean(chosen)} />
       ${chosen && html`<${Detail} row=${row} full=${full.key === chosen ? full.span : null} failure=${full.key === chosen ? full.failure : null}
-        known=${Boolean(row)} trace=${id} close=${() => { choose(""); document.getElementById("waterfall")?.focus(); }} />`}
+        known=${Boolean(row)} scores=${scores.filter((score) => row && score.span_id === row.id)} close=${() => { choose(""); document.getElementById("waterfall")?.focus(); }} />`}
     </div></div>`;
 }
 
@@ -109,7 +111,7 @@ function dearest(tree, row, choose) {
   if (calls.length) choose(calls[(calls.findIndex((each) => each === row) + 1) % calls.length].key);
 }
 
-function Head({ tree, id, folded, foldAll }) {
+function Head({ tree, id, scores, folded, foldAll }) {
   const { summary, rows } = tree;
   const lost = rows.filter((row) => row.missing).length;
   const cut = rows.filter((row) => row.end === "interrupted").length;
@@ -125,5 +127,6 @@ function Head({ tree, id, folded, foldAll }) {
       ${summary.user && html` <span class="tag-group">user <${Link} to="/" query=${{ user: summary.user }}>${summary.user}<//></span>`}
       ${summary.session && html` <span class="tag-group">session <${Link} to="/" query=${{ session: summary.session }}>${summary.session}<//></span>`}
       ${summary.environment && summary.environment !== "default" ? html` <span class="tag">${summary.environment}</span>` : ""}
-      ${summary.tags.map((tag) => html` <${Link} key=${tag} to="/" query=${{ tag }} class="tag">${tag}<//>`)}</p></div>`;
+      ${summary.tags.map((tag) => html` <${Link} key=${tag} to="/" query=${{ tag }} class="tag">${tag}<//>`)}
+      ${scores.filter((score) => !score.span_id).map((score) => html` <${ScoreTag} key=${score.id} score=${score} />`)}</p></div>`;
 }
