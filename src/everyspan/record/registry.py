@@ -104,7 +104,7 @@ class Registry:
             kept = outlet.log.append(Kind.START, encoded.payload, stamp_at=encoded.stamp_at)
             writer = bytes(encoded.payload[encoded.stamp_at : encoded.stamp_at + WRITER_ID_LENGTH])
             if kept is not Kept.DROPPED and not PLACEHOLDER.startswith(writer):
-                self._begun[_key(outlet, span)] = WriterId(writer.decode())
+                self._begun[id(outlet.log), encoded.span_id] = WriterId(writer.decode())
             if len(self._begun) > _OPEN_SPANS:
                 self._begun.popitem(last=False)
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
@@ -144,15 +144,10 @@ class Registry:
                 span = ShedSpan(span)
                 TALLY.shed += names.SHED in (span.attributes or {})
             encoded = encode_span(span, extra=extra)
-            begun_by = self._begun.pop(_key(outlet, span), None)
+            begun_by = self._begun.pop((id(outlet.log), encoded.span_id), None)
             kept = outlet.log.append(Kind.SPAN, encoded.payload, stamp_at=encoded.stamp_at, only_by=begun_by)
             if kept is Kept.DISOWNED:
                 TALLY.disowned += 1
             self._wake()
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("record a span", error)
-
-
-def _key(outlet: Outlet, span: ReadableSpan) -> tuple[int, int]:
-    context = span.context
-    return id(outlet.log), 0 if context is None else context.span_id

@@ -255,7 +255,7 @@ class Keeper:
     def _place(self, writer: Writer, held: Held) -> Kept:
         if len(held.payload) > MAX_PAYLOAD_BYTES:
             return Kept.DROPPED
-        if writer.vanished():
+        if monotonic_s() >= writer.look_at_s and writer.vanished():  # it asks the clock too, a call later
             self._start_over(writer)
         if (not self._retry_at_s or monotonic_s() >= self._retry_at_s) and self._tried(writer, held):
             return Kept.DISK

@@ -90,7 +90,8 @@ class Writer:
         self._segment: Segment | None = None
         self._number = 0
         self._started_ns = now_ns()
-        self._look_at_s = 0.0
+        self.look_at_s = 0.0
+        """When `vanished` next has something to find out."""
 
     @property
     def segment(self) -> Segment | None:
@@ -176,9 +177,9 @@ class Writer:
 
         Looks once a second, because each look gives the GIL away.
         """
-        if self._segment is None or monotonic_s() < self._look_at_s:
+        if self._segment is None or monotonic_s() < self.look_at_s:
             return False
-        self._look_at_s = monotonic_s() + _LOOK_EVERY_S
+        self.look_at_s = monotonic_s() + _LOOK_EVERY_S
         try:
             there, ours = os.stat(self._segment.path, follow_symlinks=False), os.fstat(self._segment.fd)
         except OSError as error:

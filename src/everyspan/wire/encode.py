@@ -70,10 +70,11 @@ _around: dict[tuple[int, int], _Around] = {}
 
 
 class Encoded(NamedTuple):
-    """A frame's payload, and where in it the log writes the stamp."""
+    """A frame's payload, where in it the log writes the stamp, and whose it is."""
 
     payload: bytearray
     stamp_at: int
+    span_id: int
 
 
 def encode_span(span: ReadableSpan, *, extra: Mapping[str, AttributeValue] | None = None) -> Encoded:
@@ -128,7 +129,7 @@ def _replaced(data: bytes, outer: Field, inner: Field, content: bytes) -> bytes:
 
 
 def _encoded(tag: bytes, span: ReadableSpan, extra: Mapping[str, AttributeValue] | None) -> Encoded:
-    parts, resource, scope = _span_parts(span)
+    parts, span_id, resource, scope = _span_parts(span)
     if extra:
         add_attributes(parts, _SPAN_ATTRIBUTE, extra.items())
     parts.append(_STAMP_ATTRIBUTE)
@@ -142,11 +143,11 @@ def _encoded(tag: bytes, span: ReadableSpan, extra: Mapping[str, AttributeValue]
     stamp_at = len(payload) - STAMP_LENGTH
     payload += around[2]
     payload += around[3]
-    return Encoded(payload, stamp_at)
+    return Encoded(payload, stamp_at, span_id)
 
 
-def _span_parts(span: ReadableSpan) -> tuple[list[bytes], Resource, InstrumentationScope | None]:
-    """The fields of the Span message, apart from the stamp; and what the span belongs to."""
+def _span_parts(span: ReadableSpan) -> tuple[list[bytes], int, Resource, InstrumentationScope | None]:
+    """The fields of the Span message, apart from the stamp; its id; and what the span belongs to."""
     try:
         identity, rest, items, events, links, dropped = _read_privately(span)
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -174,7 +175,7 @@ def _span_parts(span: ReadableSpan) -> tuple[list[bytes], Resource, Instrumentat
         parts += [delimited(b"\x5a", _event(event)) for event in events]
     if links:
         parts += [delimited(b"\x6a", _link(link)) for link in links]
-    return parts, resource, scope
+    return parts, span_id, resource, scope
 
 
 def _read_privately(span: ReadableSpan) -> _Read:
