@@ -14,7 +14,7 @@ from typing import Any
 
 from everyspan import metrics
 from everyspan.clock import monotonic_s
-from everyspan.instrument import clients, threads, tracer_provider
+from everyspan.instrument import clients, http_audit, threads, tracer_provider
 from everyspan.instrument.langfuse import LangfuseHooks
 from everyspan.instrument.litellm_callbacks import LitellmCallbackHooks
 from everyspan.instrument.process import ProcessHooks
@@ -77,6 +77,7 @@ class Runtime:
         LangfuseHooks(self.providers, self.registry).install()
         LitellmCallbackHooks(self.providers, self.registry).install()
         clients.install(self.providers.tracer, self.registry, self.settings)
+        http_audit.install()
         metrics.install(self.sender, self.registry)
         self.processes.install()
         timeout_s = min(self.settings.exit_timeout_s, _SIGTERM_TIMEOUT_S)
@@ -261,7 +262,8 @@ async def aflush(timeout_s: float = 30.0) -> Receipt:
 def stats() -> dict[str, Any]:
     """Numbers about this process, at any time, as plain JSON-able values.
 
-    `calls`: opened, open, ended by how, absorbed, unsampled, shed (texts left out), disowned. `faults`: our own
+    `calls`: opened, open, ended by how, absorbed, unsampled, shed (texts left out), disowned. `requests`: to models at
+    known providers by host, and those without a span. `faults`: our own
     failures by place. `delivery`: for each destination the counts of a receipt and its last problem. `sender`:
     failures of the sending thread.
     """
@@ -287,6 +289,10 @@ def stats() -> dict[str, Any]:
             "unsampled": TALLY.unsampled,
             "shed": TALLY.shed,
             "disowned": TALLY.disowned,
+        },
+        "requests": {
+            "seen": dict(http_audit.UNCOVERED.seen),
+            "without_span": dict(http_audit.UNCOVERED.without_span),
         },
         "faults": dict(TALLY.faults),
         "delivery": delivery,

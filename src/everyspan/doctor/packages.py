@@ -27,9 +27,9 @@ class _Library(NamedTuple):
 _LIBRARIES = (
     _Library("litellm", "1.83.7", "1.109.1", hook="litellm"),
     _Library("langfuse", "3", "5", hook="langfuse"),
-    _Library("openai", "1", "3", hook="openai"),
+    _Library("openai", "1.56", "3.51", hook="openai"),
     _Library("anthropic", "0.97", "2.8", hook="anthropic"),
-    _Library("google-genai", "1.60", "3.3", hook="google_genai"),
+    _Library("google-genai", "1.20", "3.3", hook="google_genai"),
     _Library("opentelemetry-sdk", "1.33.1", "1.45"),
 )
 

@@ -118,6 +118,12 @@ def _numbers(stats: Mapping[str, Any]) -> Iterator[Finding]:
             f"{many(calls['shed'], 'span')} have no texts, because the spool was nearly full; money stayed",
             "let the spool be delivered, or raise EVERYSPAN_SPOOL_BYTES",
         )
+    for host, count in stats["requests"]["without_span"].items():
+        yield problem(
+            "calls.unseen",
+            f"{many(count, 'call')} to {host} had no span: what made them is not instrumented",
+            "make them through a library of docs/clients.md, or mark your function with @everyspan.observe",
+        )
     for fault, count in stats["faults"].items():
         yield problem(
             "calls.fault",

@@ -123,10 +123,8 @@ def _answered(call: Call, answer: Any, hides: Hides) -> Any:
 
 def _stream(call: Call, reader: SdkAnswer, stream: Any, hides: Hides) -> None:
     reader.request_id = _header_id(stream.response)
-    # anthropic's helper was a stream of its own events above the stream in it until 0.50.
-    inner = getattr(stream, "_raw_stream", stream)
-    source = inner._iterator
-    inner._iterator = (AsyncReads if hasattr(source, "__anext__") else Reads)(call, source, hides)
+    source = stream._iterator
+    stream._iterator = (AsyncReads if hasattr(source, "__anext__") else Reads)(call, source, hides)
     watch(stream.response, Watch(call, reader))
     drop_ends(call, reader, stream)
 
