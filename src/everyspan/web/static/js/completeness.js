@@ -54,6 +54,7 @@ export function Completeness() {
   const title = earned ? `Complete: ${count(answer.spans)} of ${plural(answer.spans, answer.unproven ? "numbered span" : "span")}` : `${answer.verdict[0].toUpperCase()}${answer.verdict.slice(1)}`;
   return html`<div class="room"><h1 class="hidden">Completeness</h1><${Failure} failure=${failure} />
     <section class=${`seal ${tone}`} id="seal" aria-live="polite"><${Seal} tone=${tone} /><div><h2>${title}</h2><p>${WORDS[answer.verdict]}</p>
+      ${answer.unproven && answer.writers.length ? html`<p>${plural(answer.unproven, "more span")} came without a number, from other recorders: nothing can prove that none of those is missing.</p>` : ""}
       ${set_aside ? html`<p>${plural(set_aside, "request")} ${set_aside === 1 ? "was" : "were"} set aside as unreadable; the server's log says why.</p>` : ""}</div></section>
     <dl class="cards">${[["Stored", answer.spans, ""], ["Interrupted", answer.interrupted, answer.interrupted ? "warn" : ""], ["Open calls", answer.open_calls, answer.open_calls ? "warn" : ""], ["Pending", answer.pending, answer.pending ? "warn" : ""],
       ["Dropped", answer.dropped, answer.dropped ? "bad" : ""], ["Missing", answer.missing, answer.missing ? "bad" : ""], ["Without a number", answer.unproven, ""]].map(([name, number, look]) => html`

@@ -63,7 +63,8 @@ export function roughly(amount) {
   if (amount === null || amount === undefined) return "";
   const number = Number(amount);
   if (number === 0) return "$0";
-  if (number < 0.0001) return "<$0.0001";
+  if (number < 0.000001) return "<$0.000001";
+  if (number < 0.0001) return `$${number.toFixed(6)}`;
   if (number >= 1000) return `$${Math.round(number).toLocaleString("en")}`;
   if (number >= 1) return `$${number.toFixed(2)}`;
   return `$${Number(number.toPrecision(3)).toFixed(Math.min(10, Math.max(2, 2 - Math.floor(Math.log10(number)))))}`;

@@ -27,7 +27,7 @@ function Totals({ wanted, traces, all }) {
     ${answer.errors ? html` · <b class="bad">${plural(answer.errors, "error")}</b>` : ""}</p>`;
 }
 
-function Row({ trace, longest, chosen, fresh }) {
+function Row({ trace, longest, chosen, fresh, service }) {
   const took = trace.ended_ns - trace.started_ns;
   const width = `${Math.max(2, (100 * took) / longest)}%`;
   const row = useRef(null);
@@ -36,6 +36,7 @@ function Row({ trace, longest, chosen, fresh }) {
     <td><${Time} ns=${trace.started_ns} relative /></td>
     <td class="name"><${Link} to=${`/traces/${trace.trace_id}`} query=${trace.project === "default" ? {} : { project: trace.project }}
       id=${`to-${trace.trace_id}`}>${trace.name || "(no name)"}<//>
+      ${service ? html` <span class="dim">${trace.services.join(", ")}</span>` : ""}
       ${trace.errors ? html` <span class="tag bad">${plural(trace.errors, "error")}</span>` : ""}
       ${trace.tags.slice(0, 4).map((tag) => html` <button type="button" class="tag" key=${tag} title=${`only tag ${tag}`} onClick=${() => change({ tag })}>${tag}</button>`)}</td>
     <td class="models" title=${trace.models.join(", ")}>${trace.models.join(", ")}</td>
@@ -75,6 +76,7 @@ export function Traces({ query }) {
     first.current = false;
   }, [answer, traces]);
   const longest = Math.max(1, ...traces.map((trace) => trace.ended_ns - trace.started_ns));
+  const services = new Set(traces.map((trace) => trace.services.join())).size;
   const next = older.key === key && older.next !== null ? older.next : answer?.next_cursor;
 
   async function more() {
@@ -109,7 +111,7 @@ export function Traces({ query }) {
         <thead><tr><th scope="col">Started</th><th scope="col">Name</th><th scope="col" class="models">Models</th><th scope="col" class="who">User</th>
           <th scope="col" class="number">Took</th><th scope="col" class="number">Spans</th><th scope="col" class="number">Tokens</th><th scope="col" class="number">Cost</th></tr></thead>
         <tbody>${traces.map((trace, index) => html`<${Row} key=${`${trace.project}/${trace.trace_id}`} trace=${trace} longest=${longest}
-          chosen=${index === at} fresh=${fresh.has(trace.trace_id)} />`)}</tbody>
+          service=${services > 1} chosen=${index === at} fresh=${fresh.has(trace.trace_id)} />`)}</tbody>
       </table></div>
       ${next ? html`<p class="more"><button type="button" disabled=${asking} onClick=${more}>${asking ? "…" : "Older traces"}</button></p>` : ""}`}
   </div>`;
