@@ -29,6 +29,21 @@ def app(environ, start_response):
     return [b"ok"]
 """
 
+# Imported once, by the parent that forks the workers.
+WSGI_WITH_LITELLM = """
+import litellm
+import everyspan
+everyspan.init()
+
+def app(environ, start_response):
+    number = environ["PATH_INFO"][1:]
+    with everyspan.span("request " + number):
+        litellm.completion(
+            model="openai/gpt-4o-mini", messages=[{"role": "user", "content": number}], mock_response="yes")
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
 ASGI = """
 import everyspan
 everyspan.init()
@@ -125,6 +140,26 @@ def test_gunicorn(sink: Sink, tmp_path: Path, preload: list[str]) -> None:
     assert len(sink.spans) == 2 * REQUESTS
     assert missing_numbers(sink) == {}
     assert list(tmp_path.rglob("*.seg")) == []
+
+
+def test_litellm_in_the_workers_of_gunicorn(sink: Sink, tmp_path: Path) -> None:
+    pytest.importorskip("gunicorn")
+    (tmp_path / "shop.py").write_text(WSGI_WITH_LITELLM)
+    (tmp_path / "conf.py").write_text("def when_ready(server): print('ready')")
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "2", "--preload"]
+    command += ["--config", str(tmp_path / "conf.py"), "--chdir", str(tmp_path), "shop:app"]
+    with Program(command, spool=tmp_path / "spool", sink=sink) as program:
+        program.wait_for("ready")
+        ask(port)
+
+        assert program.end(signal.SIGTERM, within_s=60) == 0
+
+    calls = [span for span in sink.spans if span.name.startswith("chat ")]
+    requests = {span.span_id for span in sink.spans if span.name.startswith("request ")}
+    assert len(calls) == len(requests) == REQUESTS
+    assert {span.parent_id for span in calls} == requests
+    assert missing_numbers(sink) == {}
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])

@@ -25,6 +25,20 @@ def usable(directory: Path) -> dict[str, Finding]:
     return {finding.code: finding for finding in found}
 
 
+@pytest.mark.parametrize(
+    ("kind", "code"), [("overlay", "spool.layered"), ("nfs4", "spool.network"), ("tmpfs", "spool.in_memory")]
+)
+def test_a_place_where_spans_can_go_with_something_else_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, code: str
+) -> None:
+    monkeypatch.setattr("everyspan.doctor.directory.filesystem_of", lambda _: kind)
+
+    found = usable(tmp_path)
+
+    assert found[code].level is Level.WARNING
+    assert "EVERYSPAN_SPOOL_DIR" in found[code].do
+
+
 def waits(directory: Path, *, cap_bytes: int = 64 << 20) -> dict[str, Level]:
     """What is found of the backlog by somebody whose only destination is HERE."""
     found = examine_waiting(directory, known={HERE}, cap_bytes=cap_bytes)
