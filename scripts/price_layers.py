@@ -143,7 +143,9 @@ def _add_litellm(layered: Layered, by_provider: dict[str, list[Json]], day: str)
         if differences and _PLACE.match(entry.model):
             _add_model(layered, by_provider, payer, entry, known, first=True)
             continue
-        layered.differences += [(payer, entry.model, *each) for each in differences]
+        layered.differences += [
+            (payer, entry.model, *each) for each in (*differences, *_lacking(entry, found.rates))
+        ]
         line = table.line(entry.model, provider=entry.provider)
         if not differences:
             layered.agreed[payer] += 1
@@ -213,6 +215,15 @@ def _differences(entry: Entry, rates: tuple[Rate, ...]) -> Iterator[tuple[str, s
         mine = [_million(rate.base), *[[start, _million(each)] for start, each in reversed(rate.tiers)]]
         if [_about(each) for each in mine] != [_about(each) for each in theirs]:
             yield kind, _as_text(mine), _as_text(theirs)
+
+
+def _lacking(entry: Entry, rates: tuple[Rate, ...]) -> Iterator[tuple[str, str, str]]:
+    """Cached tokens that only litellm prices: here they cost what the input does."""
+    ours = {rate.kind for rate in rates}
+    for kind in _COMPARED[2:]:
+        theirs = entry.prices.get(kind)
+        if theirs is not None and kind not in ours and theirs != entry.prices.get("input_tokens"):
+            yield kind, "as input", _as_text(theirs if isinstance(theirs, list) else [theirs])
 
 
 def _about(step: Json) -> Json:
