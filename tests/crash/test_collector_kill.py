@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import random
 import signal
 import subprocess
@@ -19,42 +20,56 @@ from everyspan.wire.decode import wrap
 from everyspan.wire.frame import Kind, pack
 from tests.collector_requests import PROTOBUF, START_NS, body, generation, get, settled, span
 
+# Imports once and forks for every start: what is killed is a whole server, and twenty starts take seconds.
 SERVER = """
-import sys
+import os, sys
 from pathlib import Path
 from everyspan.server import Options, serve
-serve(Options(data_dir=Path(sys.argv[1]), port=int(sys.argv[2])), ready=lambda url: print(url, flush=True))
+for line in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        ready = lambda url: print(os.getpid(), url, flush=True)
+        serve(Options(data_dir=Path(sys.argv[1]), port=int(line)), ready=ready)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
-KILLS = 6
-SENDERS = 4
+KILLS = 20
+SENDERS = 3
 
 
 class ServerProcess:
     """A server of its own process, on a port that stays the same."""
 
     def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir
         self.port = 0
         self.url = ""
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVER, str(self.data_dir), str(self.port)],
+        self._mother = subprocess.Popen(
+            [sys.executable, "-c", SERVER, str(data_dir)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
-        assert self.url, "the server did not start"
+        self.start()
+
+    def start(self) -> None:
+        assert self._mother.stdin is not None
+        self._mother.stdin.write(f"{self.port}\n")
+        self._mother.stdin.flush()
+        said = self._told().split()
+        assert len(said) == 2, f"the server did not start: {said}"
+        self._pid, self.url = int(said[0]), said[1]
         self.port = urlsplit(self.url).port or 0
 
     def end(self, number: signal.Signals) -> int:
-        self.process.send_signal(number)
-        code = self.process.wait(timeout=20)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return code
+        os.kill(self._pid, number)
+        return int(self._told())
+
+    def close(self) -> None:
+        self._mother.communicate(timeout=20)
+
+    def _told(self) -> str:
+        assert self._mother.stdout is not None
+        return self._mother.stdout.readline()
 
 
 class Sender:
@@ -75,7 +90,7 @@ class Sender:
         return pack(Kind.CLOSE, 0, wrap(Kind.CLOSE, json.dumps(said).encode()), nonce=7)
 
     def run(self, server: ServerProcess, stop: threading.Event) -> None:
-        while not stop.is_set():
+        while not stop.wait(0.005):  # the kills are what is tested, not the load
             if self.post(server, self.frame(self.shipped + 1)):
                 self.shipped += 1
                 if self._random.random() < 0.1:
@@ -104,7 +119,7 @@ def test_no_acknowledged_span_is_lost_and_none_counts_twice_over_random_kills(tm
         thread.start()
 
     for _ in range(KILLS):
-        threading.Event().wait(moments.uniform(0.05, 0.6))
+        threading.Event().wait(moments.uniform(0.02, 0.4))
         server.end(signal.SIGKILL)
         server.start()
     threading.Event().wait(0.3)
@@ -118,6 +133,7 @@ def test_no_acknowledged_span_is_lost_and_none_counts_twice_over_random_kills(tm
     audit = get(f"{server.url}/api/v1/completeness").json
     health = get(f"{server.url}/api/v1/health").json
     code = server.end(signal.SIGTERM)
+    server.close()
 
     # The last call of a sender may have been kept although no answer came; its number is the next one.
     acknowledged = sum(sender.shipped for sender in senders)
@@ -143,6 +159,7 @@ def test_sigterm_ends_in_order_and_loses_nothing_acknowledged(tmp_path: Path) ->
     health = settled(server.url)
     calls = get(f"{server.url}/api/v1/costs").json["total"]["calls"]
     server.end(signal.SIGTERM)
+    server.close()
 
     assert code == 0
     assert calls == 20
