@@ -1,10 +1,12 @@
 """How fast one collector takes spans in, durable and ready to be asked for, and how long that takes.
 
-    python -m benchmarks.ingest [--seconds 20] [--rate 0] [--senders 2]
+    python -m benchmarks.ingest [--seconds 20] [--rate 0] [--senders 2] [--phoenix BIN]
 
 Bodies of 512 spans of 2 KB, gzip, every span with ids of its own, made before the clock starts; `everyspan serve` runs
 in a process of its own. The rate counts until the last span can be read; `--rate` paces the senders. Meanwhile a probe
 sends one span at a time and asks for its trace until it is there.
+
+`--phoenix` measures Arize Phoenix the same way instead; BIN is its command, in an environment of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
@@ -29,6 +31,7 @@ from benchmarks._spans import finished
 
 SPANS_IN_BODY = 512
 _PROTOBUF = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
+_PATH = "/v1/traces"
 _PROBE_PAUSE_S = 0.2
 _MOST_WAIT_S = 600.0
 
@@ -37,22 +40,25 @@ class Collector:
     """`everyspan serve` on a free port, with a directory that goes with it."""
 
     def __init__(self) -> None:
-        self._directory = tempfile.TemporaryDirectory()
+        self.directory = tempfile.TemporaryDirectory()
+        self.process, self.where = self.start()
+
+    def start(self) -> tuple[subprocess.Popen[str], SplitResult]:
+        """The process, and where it listens by now."""
         command = [sys.executable, "-m", "everyspan.cli.main", "serve", "--port", "0"]
-        self.process = subprocess.Popen(
-            [*command, "--data-dir", self._directory.name], stdout=subprocess.PIPE, text=True
+        process = subprocess.Popen(
+            [*command, "--data-dir", self.directory.name], stdout=subprocess.PIPE, text=True
         )
-        assert self.process.stdout is not None
-        self.where = urlsplit(self.process.stdout.readline().split()[-1])
-        self.url_path = "/v1/traces"
+        assert process.stdout is not None
+        return process, urlsplit(process.stdout.readline().split()[-1])
 
     def stored(self) -> int:
         """Spans that can be read."""
-        return int(json.loads(get(self, "/api/v1/health")[1])["stored_spans"])
+        return int(json.loads(ask(self, "GET", "/api/v1/health")[1])["stored_spans"])
 
     def visible(self, trace_id: str) -> bool:
         """Whether this trace can be read."""
-        return get(self, f"/api/v1/traces/{trace_id}?bodies=no")[0] == 200
+        return ask(self, "GET", f"/api/v1/traces/{trace_id}?bodies=no")[0] == 200
 
     def cpu_s(self) -> float:
         """CPU of the process so far."""
@@ -69,17 +75,51 @@ class Collector:
         """End it and remove its data."""
         self.process.terminate()
         self.process.wait()
-        self._directory.cleanup()
+        self.directory.cleanup()
 
 
-def get(collector: Collector, path: str) -> tuple[int, bytes]:
+class Phoenix(Collector):
+    """Arize Phoenix with its SQLite store."""
+
+    def __init__(self, command: str, port: int = 16006) -> None:
+        self._command, self._port = command, port
+        super().__init__()
+
+    def start(self) -> tuple[subprocess.Popen[str], SplitResult]:
+        """The process, once it answers."""
+        settings = {"PHOENIX_WORKING_DIR": self.directory.name, "PHOENIX_PORT": str(self._port)}
+        settings |= {"PHOENIX_GRPC_PORT": str(self._port + 1), "PHOENIX_TELEMETRY_ENABLED": "false"}
+        process = subprocess.Popen(
+            [self._command, "serve"],
+            env={**os.environ, **settings},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.where = urlsplit(f"http://127.0.0.1:{self._port}")
+        for _ in range(1200):
+            try:
+                if ask(self, "GET", "/healthz")[0] == 200:
+                    return process, self.where
+            except OSError:
+                time.sleep(0.1)
+        raise RuntimeError("Phoenix did not start in two minutes")
+
+    def stored(self) -> int:
+        """Spans that its interface shows."""
+        query = json.dumps({"query": "{ projects { edges { node { recordCount } } } }"}).encode()
+        edges = json.loads(ask(self, "POST", "/graphql", query)[1])["data"]["projects"]["edges"]
+        return sum(int(edge["node"]["recordCount"]) for edge in edges)
+
+
+def ask(collector: Collector, method: str, path: str, content: bytes | None = None) -> tuple[int, bytes]:
     """One question."""
     connection = http.client.HTTPConnection(collector.where.netloc, timeout=60)
-    connection.request("GET", path)
+    connection.request(method, path, body=content, headers={"Content-Type": "application/json"})
     answer = connection.getresponse()
-    content = answer.read()
+    found = answer.read()
     connection.close()
-    return answer.status, content
+    return answer.status, found
 
 
 def bodies(count: int) -> list[bytes]:
@@ -88,14 +128,21 @@ def bodies(count: int) -> list[bytes]:
     spans = [span for group in request.resource_spans for scope in group.scope_spans for span in scope.spans]
     for index, span in enumerate(spans):
         span.trace_id, span.span_id = b"TRACE-ID%08d" % index, b"SP%06d" % index
+        for attribute in span.attributes:
+            if attribute.key == "gen_ai.response.id":
+                attribute.value.string_value = f"chatcmpl-{index:016d}"
     parts = request.SerializeToString()
-    places = [(parts.index(span.trace_id), parts.index(span.span_id)) for span in spans]
+    places = [
+        (parts.index(span.trace_id), parts.index(span.span_id), parts.index(b"chatcmpl-%016d" % index) + 9)
+        for index, span in enumerate(spans)
+    ]
     made = []
     for _ in range(count):
         body = bytearray(parts)
-        for trace_at, span_at in places:
+        for trace_at, span_at, answer_at in places:
             body[trace_at : trace_at + 16] = os.urandom(16)
             body[span_at : span_at + 8] = os.urandom(8)
+            body[answer_at : answer_at + 16] = os.urandom(8).hex().encode()
         made.append(gzip.compress(bytes(body), 1))
     return made
 
@@ -105,7 +152,7 @@ def send(collector: Collector, mine: Sequence[bytes], pause_s: float) -> None:
     connection = http.client.HTTPConnection(collector.where.netloc, timeout=60)
     next_s = time.perf_counter()
     for body in mine:
-        connection.request("POST", collector.url_path, body=body, headers=_PROTOBUF)
+        connection.request("POST", _PATH, body=body, headers=_PROTOBUF)
         answer = connection.getresponse()
         answer.read()
         assert answer.status == 200, answer.status
@@ -140,6 +187,7 @@ def measure(collector: Collector, made: list[bytes], *, senders: int, rate: int)
     ]
     total = len(made) * SPANS_IN_BODY
     began_s, cpu_s = time.perf_counter(), collector.cpu_s()
+    before = collector.stored()
     if rate:
         probing.start()  # at full speed there is a queue, and a probe measures its length
     for thread in threads:
@@ -150,9 +198,9 @@ def measure(collector: Collector, made: list[bytes], *, senders: int, rate: int)
     stop.set()
     if rate:
         probing.join()
-    while collector.stored() < total:
+    while collector.stored() - before < total:
         assert time.perf_counter() - began_s < _MOST_WAIT_S, "the inbox was not moved in time"
-        time.sleep(0.02)
+        time.sleep(0.1)
     took_s, cpu_s = time.perf_counter() - began_s, collector.cpu_s() - cpu_s
     print(f"{total} spans, {senders} senders, {'as fast as it goes' if not rate else f'{rate} spans/s'}:")
     print(f"  acknowledged {total / acknowledged_s:8.0f} spans/s")
@@ -171,9 +219,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=20, help="about how long, at 5,000 spans/s")
     parser.add_argument("--rate", type=int, default=0, help="spans per second; 0: as fast as it goes")
     parser.add_argument("--senders", type=int, default=2)
+    parser.add_argument("--phoenix", metavar="BIN", help="measure Phoenix; without --rate only")
     options = parser.parse_args()
     made = bodies(max(2, (options.rate or 5_000) * options.seconds // SPANS_IN_BODY))
-    collector = Collector()
+    collector = Phoenix(options.phoenix) if options.phoenix else Collector()
     try:
         measure(collector, made, senders=options.senders, rate=options.rate)
     finally:

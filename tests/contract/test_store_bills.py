@@ -146,6 +146,20 @@ def test_recordings_in_traces_of_their_own_are_one_call_too(store: Store) -> Non
     assert reasons(store) == {"01": f"the same call as span {span_id(2)} in trace {trace_id(2)}"}
 
 
+def test_a_stored_answer_that_is_handed_out_again_and_again_is_billed_once(tmp_path: Path) -> None:
+    rows = [call(number, response_id=ID) for number in range(1, 400)]
+    at_once, piecemeal = SqliteStore(tmp_path / "one.db"), SqliteStore(tmp_path / "two.db")
+
+    at_once.insert(rows)
+    for first in range(0, 399, 7):
+        piecemeal.insert(rows[first : first + 7][::-1])
+
+    assert bill(at_once) == bill(piecemeal) == (Decimal("0.25"), 1, 398)
+    assert everything(at_once) == everything(piecemeal)
+    at_once.close()
+    piecemeal.close()
+
+
 def test_projects_have_bills_of_their_own(store: Store) -> None:
     store.insert([call(1, response_id=ID), call(2, response_id=ID, project="other")])
 

@@ -8,24 +8,27 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from everyspan.store.rows import SpanRow
 from everyspan.store.sqlite_columns import BODY, row_of
-from everyspan.store.twins import SURE_ID_LENGTH, rebilled
+from everyspan.store.twins import CROWD, ONE_OF_MANY, SURE_ID_LENGTH, rebilled
 
 _AT_ONCE = 500
 """Values in one statement."""
 
 _MOST_ROUNDS = 5
-"""How far a response id may lead, from one trace to the next; only ids that identify nothing lead further."""
+_MOST_TRACES = 5_000
+"""How far response ids may lead, from one trace to the next; only ids that identify nothing lead further."""
 
 _WITH_TWO_CALLS = """
-SELECT trace_id FROM spans WHERE project = ? AND trace_id IN ({})
+SELECT trace_id AS found FROM spans WHERE project = ? AND trace_id IN ({})
 AND (cost_state IS NOT NULL OR unbilled != '') GROUP BY trace_id HAVING count(*) > 1
 """
-_SHARING = f"""
-SELECT DISTINCT trace_id FROM spans WHERE project = ?1 AND length(response_id) >= {SURE_ID_LENGTH} AND response_id IN (
-    SELECT response_id FROM spans WHERE project = ?1 AND length(response_id) >= {SURE_ID_LENGTH}
-    AND response_id IN ({{}}) GROUP BY response_id HAVING count(*) > 1
+_SURE = f"project = ? AND length(response_id) >= {SURE_ID_LENGTH} AND response_id IN ({{}})"
+_SHARED = f"SELECT response_id AS found FROM spans WHERE {_SURE} GROUP BY response_id HAVING count(*) > 1"
+_CROWDED = (
+    f"SELECT response_id AS found FROM spans WHERE {_SURE} GROUP BY response_id HAVING count(*) > {CROWD}"
 )
-"""
+# In a crowd the others lost against the best one for good; only it, and what is new, can still change.
+_SHARING = f"SELECT DISTINCT trace_id AS found FROM spans WHERE {_SURE} AND unbilled != '{ONE_OF_MANY}'"
+_SHARING_ALL = f"SELECT DISTINCT trace_id AS found FROM spans WHERE {_SURE}"
 
 
 def settle(
@@ -41,7 +44,8 @@ def settle(
         of_project[row.project].append(row)
     for project, rows in of_project.items():
         traces = set(_found(connection, _WITH_TWO_CALLS, project, {row.trace_id for row in rows}))
-        traces |= _sharing(connection, project, rows)
+        # Where the best one of a crowd may be gone, all of it has to be looked at.
+        traces |= _sharing(connection, project, rows, sql=_SHARING_ALL if gone else _SHARING)
         calls = _closure(connection, project, traces)
         if calls:
             changed += _rebilled(connection, project, calls, traces)
@@ -53,7 +57,7 @@ def _closure(connection: sqlite3.Connection, project: str, traces: set[str]) -> 
     calls: list[SpanRow] = []
     new = set(traces)
     for _ in range(_MOST_ROUNDS):
-        if not new:
+        if not new or len(traces) > _MOST_TRACES:
             break
         found = [row for trace_id in sorted(new) for row in _calls(connection, project, trace_id)]
         calls += found
@@ -62,10 +66,16 @@ def _closure(connection: sqlite3.Connection, project: str, traces: set[str]) -> 
     return calls
 
 
-def _sharing(connection: sqlite3.Connection, project: str, rows: Iterable[SpanRow]) -> set[str]:
+def _sharing(
+    connection: sqlite3.Connection, project: str, rows: Iterable[SpanRow], sql: str = _SHARING
+) -> set[str]:
     """Traces with a response id that one of these rows has and another span too."""
-    ids = {row.response_id for row in rows if len(row.response_id) >= SURE_ID_LENGTH}
-    return set(_found(connection, _SHARING, project, ids))
+    shared = _found(connection, _SHARED, project, _sure_ids(rows))
+    return set(_found(connection, sql, project, set(shared)))
+
+
+def _sure_ids(rows: Iterable[SpanRow]) -> set[str]:
+    return {row.response_id for row in rows if len(row.response_id) >= SURE_ID_LENGTH}
 
 
 def _rebilled(
@@ -79,7 +89,8 @@ def _rebilled(
             (project, trace_id),
         )
     }
-    changed = rebilled(calls, parents)
+    crowded = set(_found(connection, _CROWDED, project, _sure_ids(calls)))
+    changed = rebilled(calls, parents, crowded)
     connection.executemany(
         "UPDATE spans SET unbilled = ? WHERE project = ? AND key = ?",
         ((after.unbilled, project, after.key) for _, after in changed),
@@ -100,4 +111,4 @@ def _found(connection: sqlite3.Connection, sql: str, project: str, values: Itera
     for start in range(0, len(ordered), _AT_ONCE):
         some = ordered[start : start + _AT_ONCE]
         for row in connection.execute(sql.format(", ".join("?" * len(some))), (project, *some)):
-            yield row["trace_id"]
+            yield row["found"]

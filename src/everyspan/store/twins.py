@@ -7,8 +7,8 @@ the order of their arrival nor their repetition can change it.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -19,6 +19,13 @@ SAME_CALL = "the same call as span "
 
 SURE_ID_LENGTH = 16
 """Response ids of at least this length are unique; some local servers number theirs from 1 to 999."""
+
+CROWD = 20
+"""More recordings with one response id than this do not name the one that counts: a reason that never changes again is
+what keeps a stored answer that is handed out ten thousand times from being judged ten thousand times."""
+
+ONE_OF_MANY = f"{SAME_CALL}s with its response id"
+"""The reason of each of them."""
 
 _WEAK_STATES = ("partial", "estimated", "unpriced")
 
@@ -55,8 +62,14 @@ Parents = Mapping[tuple[str, str], str | None]
 """The parent of every span of the traces at hand, by trace id and span id."""
 
 
-def unbilled_twins(calls: Iterable[Call], parents: Parents) -> dict[str, str]:
+def unbilled_twins(
+    calls: Iterable[Call], parents: Parents, crowded: Collection[str] = frozenset()
+) -> dict[str, str]:
     """The keys of recordings that are not billed, each with the reason.
+
+    Args:
+        crowded: response ids with more than `CROWD` recordings; of these the best one has to be among `calls`, and the
+            others need not be.
 
     First, of all that carry one response id the best one counts. Then, from the inside out, a call is compared with the
     calls below it: the inner one counts when both report the same, and the outer one when only that can be priced.
@@ -69,16 +82,30 @@ def unbilled_twins(calls: Iterable[Call], parents: Parents) -> dict[str, str]:
             by_id[call.sure_id].append(call)
     for recordings in by_id.values():
         best = min(recordings, key=_rank)
-        reasons |= {each.key: _reason(each, best) for each in recordings if each is not best}
+        one_of_many = best.sure_id in crowded
+        reasons |= {
+            each.key: ONE_OF_MANY if one_of_many else _reason(each, best)
+            for each in recordings
+            if each is not best
+        }
     _Tree([call for call in ordered if call.key not in reasons], parents).judge(reasons)
     return reasons
 
 
-def rebilled(rows: Iterable[SpanRow], parents: Parents) -> list[tuple[SpanRow, SpanRow]]:
-    """The rows of one project whose bill is another one than they say, before and after."""
+def rebilled(
+    rows: Iterable[SpanRow], parents: Parents, crowded: Collection[str] | None = None
+) -> list[tuple[SpanRow, SpanRow]]:
+    """The rows of one project whose bill is another one than they say, before and after.
+
+    Args:
+        crowded: see `unbilled_twins`; None when `rows` hold every recording with their response ids.
+    """
     # What a span says of itself is never taken back, and such a span is nobody's twin.
     open_to_judgement = [row for row in rows if not row.unbilled or row.unbilled.startswith(SAME_CALL)]
-    reasons = unbilled_twins(map(call_of, open_to_judgement), parents)
+    if crowded is None:
+        counts = Counter(row.response_id for row in open_to_judgement)
+        crowded = {response_id for response_id, count in counts.items() if count > CROWD}
+    reasons = unbilled_twins(map(call_of, open_to_judgement), parents, crowded)
     return [
         (row, replace(row, unbilled=reason))
         for row in open_to_judgement
