@@ -21,6 +21,7 @@ _WITH_TWO_CALLS = """
 SELECT trace_id AS found FROM spans WHERE project = ? AND trace_id IN ({})
 AND (cost_state IS NOT NULL OR unbilled != '') GROUP BY trace_id HAVING count(*) > 1
 """
+_PARENTS = "SELECT key, span_id, parent_id FROM spans WHERE project = ? AND trace_id = ?"
 _SURE = f"project = ? AND length(response_id) >= {SURE_ID_LENGTH} AND response_id IN ({{}})"
 _SHARED = f"SELECT response_id AS found FROM spans WHERE {_SURE} GROUP BY response_id HAVING count(*) > 1"
 _CROWDED = (
@@ -81,14 +82,11 @@ def _sure_ids(rows: Iterable[SpanRow]) -> set[str]:
 def _rebilled(
     connection: sqlite3.Connection, project: str, calls: Sequence[SpanRow], traces: Iterable[str]
 ) -> list[tuple[SpanRow, SpanRow]]:
-    parents = {
-        (trace_id, span["span_id"]): span["parent_id"]
-        for trace_id in sorted(traces)
-        for span in connection.execute(
-            "SELECT span_id, parent_id FROM spans WHERE project = ? AND trace_id = ? ORDER BY key",
-            (project, trace_id),
-        )
-    }
+    parents = {}
+    for trace_id in sorted(traces):
+        # Sorted here: for an order by key SQLite would walk through all spans of the project instead of this trace's.
+        for _, span_id, parent_id in sorted(map(tuple, connection.execute(_PARENTS, (project, trace_id)))):
+            parents[trace_id, span_id] = parent_id
     crowded = set(_found(connection, _CROWDED, project, _sure_ids(calls)))
     changed = rebilled(calls, parents, crowded)
     connection.executemany(
