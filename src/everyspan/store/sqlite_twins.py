@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from everyspan.store.rows import SpanRow
 from everyspan.store.sqlite_columns import BODY, row_of
-from everyspan.store.twins import CROWD, ONE_OF_MANY, SURE_ID_LENGTH, rebilled
+from everyspan.store.twins import CROWD, ONE_OF_MANY, SAME_CALL, SURE_ID_LENGTH, rebilled
 
 _AT_ONCE = 500
 """Values in one statement."""
@@ -25,7 +25,8 @@ _PARENTS = "SELECT key, span_id, parent_id FROM spans WHERE project = ? AND trac
 _SURE = f"project = ? AND length(response_id) >= {SURE_ID_LENGTH} AND response_id IN ({{}})"
 _SHARED = f"SELECT response_id AS found FROM spans WHERE {_SURE} GROUP BY response_id HAVING count(*) > 1"
 _CROWDED = (
-    f"SELECT response_id AS found FROM spans WHERE {_SURE} GROUP BY response_id HAVING count(*) > {CROWD}"
+    f"SELECT response_id AS found FROM spans WHERE {_SURE} AND cost_state IS NOT NULL"
+    f" AND (unbilled = '' OR unbilled LIKE '{SAME_CALL}%') GROUP BY response_id HAVING count(*) > {CROWD}"
 )
 # In a crowd the others lost against the best one for good; only it, and what is new, can still change.
 _SHARING = f"SELECT DISTINCT trace_id AS found FROM spans WHERE {_SURE} AND unbilled != '{ONE_OF_MANY}'"
