@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-CONTRACT = ("reads", "questions", "exactly_once", "twins", "bills", "upkeep", "served")
+CONTRACT = ("reads", "questions", "exactly_once", "twins", "bills", "upkeep", "served", "http")
 
 
 @pytest.mark.timeout(600)

@@ -1,0 +1,68 @@
+"""Where a ClickHouse store is, and what a cluster is told, which no test here can try on a real one."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from everyspan.errors import StoreError
+from everyspan.store.clickhouse_address import Address
+from everyspan.store.clickhouse_schema import Layout, steps
+
+
+def test_an_address_says_where_who_and_whether_over_tls() -> None:
+    plain = Address.of("clickhouse://host/spans")
+    whole = Address.of("clickhouses://ann:p%40ss@[::1]:9440/spans?cluster=main")
+
+    assert plain.connection()["port"] == 8123
+    assert (whole.connection()["password"], whole.connection()["port"], whole.tls) == ("p@ss", 9440, True)
+    assert whole.layout == Layout("spans", "main")
+    assert "p@ss" not in f"{whole} {whole!r}"
+    assert Address.of("chdb:////data/engine?database=x").directory == "/data/engine"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "clickhouse:///spans",
+        "clickhouse://secret@host:port/spans",
+        "clickhouse://host/spans?retries=3",
+        "clickhouse://host/it's",
+        "clickhouse://host/spans?cluster=a`b",
+        "chdb://directory",
+        "chdb:///",
+        "chdb:///directory?cluster=main",
+    ],
+)
+def test_an_address_that_means_nothing_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        Address.of(url)
+
+    assert "secret" not in str(caught.value)
+
+
+def statements(layout: Layout) -> str:
+    return "\n".join(
+        statement for _, script in steps() for statement in (*layout.statements(script), *layout.spread())
+    )
+
+
+def test_on_a_cluster_tables_are_replicated_and_spread_by_trace_on_every_server() -> None:
+    said = statements(Layout("spans_db", "main"))
+
+    tables = re.findall(r"CREATE TABLE IF NOT EXISTS (\S+) ON CLUSTER `main`", said)
+    assert tables == [f"`spans_db`.{name}" for name in ("spans_local", "writers_local", "spans", "writers")]
+    assert (
+        "ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/spans_db/spans', '{replica}', version, gone)"
+        in said
+    )
+    assert "Distributed(`main`, `spans_db`, spans_local, cityHash64(trace_id))" in said
+    settings = Address.of("clickhouse://host/spans_db?cluster=main").insert_settings()
+    assert (settings["distributed_foreground_insert"], settings["wait_for_async_insert"]) == (1, 1)
+
+
+def test_on_one_server_nothing_is_said_of_a_cluster() -> None:
+    said = statements(Layout("spans_db"))
+
+    assert not re.search("CLUSTER|Replicated|Distributed|_local|[{}]", said)
