@@ -51,6 +51,7 @@ CREATE TABLE IF NOT EXISTS {spans_table} {on_cluster} (
     gone UInt8,
     INDEX spans_by_trace trace_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX spans_by_key key TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX spans_by_response response_id TYPE bloom_filter(0.001) GRANULARITY 1,
     INDEX spans_by_word words TYPE tokenbf_v1(65536, 3, 0) GRANULARITY 1
 )
 ENGINE = {spans_engine}
