@@ -14,6 +14,8 @@ from everyspan.wire.decode import wrap
 from everyspan.wire.frame import Kind, pack
 from tests.browsing import deliver, launched, needs_chromium, tab
 from tests.collector_requests import START_NS, TRACE_ID, body, generation, span
+from tests.store_rows import call, span_id, trace_id
+from tests.store_rows import span as stored_span
 
 WRITER = "0000042-0123456789ab"
 
@@ -132,6 +134,30 @@ def test_a_branch_folds_and_an_address_opens_the_span_that_it_names(page: Any, s
     assert page.locator("[role=treeitem]").get_attribute("aria-expanded") == "false"
     page.keyboard.press("ArrowRight")
     page.locator("[role=treeitem]").nth(2).wait_for()
+
+
+def test_a_large_trace_is_walked_from_end_to_end_with_few_elements_in_the_document(
+    page: Any, server: Server
+) -> None:
+    shared = {"trace_id": trace_id(1)}
+    rows = [stored_span(1, **shared)]
+    rows += [call(number, parent_id=span_id(1), **shared) for number in range(2, 3001)]
+    server.store.insert(rows)
+
+    page.goto(f"{server.url}/traces/{trace_id(1)}")
+    page.locator("#row-10").wait_for()
+    page.keyboard.press("End")
+    page.locator("#row-2999[aria-selected=true]").wait_for()
+
+    elements = page.evaluate("document.querySelectorAll('*').length")
+    assert page.locator("#waterfall").get_attribute("aria-label") == "3,000 spans"
+    assert elements < 1000
+    page.keyboard.press("Home")
+    page.locator("#row-0[aria-selected=true]").wait_for()
+    page.keyboard.press("ArrowLeft")
+    page.locator("#row-1").wait_for(state="detached")
+    assert page.locator("#row-0").inner_text().count("+2,999") == 1
+    assert page.wrong == []
 
 
 def test_a_server_that_goes_away_is_said_and_forgiven(page: Any, server: Server) -> None:

@@ -83,7 +83,7 @@ export function Trace({ id, query }) {
   };
   useKeys({
     j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
-    PageDown: () => step(20), PageUp: () => step(-20), Home: () => step(-shown.length), End: () => step(shown.length),
+    PageDown: () => step(20), PageUp: () => step(-20), Home: () => shown.length && choose(shown[0].key), End: () => shown.length && choose(shown.at(-1).key),
     ArrowLeft: () => row && (row.children && !folded.has(row.key) ? fold(row.key, true) : row.parentIndex >= 0 && choose(tree.rows[row.parentIndex].key)),
     ArrowRight: () => row && (folded.has(row.key) ? fold(row.key, false) : row.children && choose(tree.rows[row.index + 1].key)),
     e: () => jump((each) => each.status === "error"),
