@@ -1,0 +1,196 @@
+"""Every library, sync and async, plain and streamed, fifty at once, ended in each way: one span for each, one bill.
+
+The truth is what the fake provider's books say that it served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+import everyspan
+from everyspan.testing import FakeProvider
+from tests.recording import Recording
+
+MANY = 50
+SYNC = ("plain", "read out", "closed")
+ASYNC = (*SYNC, "cancelled")
+ENDS = {"plain": "complete", "read out": "complete", "closed": "closed", "cancelled": "cancelled"}
+
+
+class Library:
+    """How one library asks, plain or streamed, and how its streams are closed."""
+
+    def __init__(self, provider: FakeProvider) -> None:
+        self.provider = provider
+        self.client: Any = None
+
+    def connect(self, *, is_async: bool) -> None:
+        """Make the one client of a test; inside the loop that uses it."""
+
+    def ask(self, text: str, *, stream: bool) -> Any:
+        raise NotImplementedError
+
+    async def aask(self, text: str, *, stream: bool) -> Any:
+        raise NotImplementedError
+
+
+class OpenAI(Library):
+    def _request(self, text: str, *, stream: bool) -> dict[str, Any]:
+        asked = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}]}
+        return asked | ({"stream": True, "stream_options": {"include_usage": True}} if stream else {})
+
+    def connect(self, *, is_async: bool) -> None:
+        kind = openai.AsyncOpenAI if is_async else openai.OpenAI
+        self.client = kind(api_key="k", base_url=self.provider.openai_url)
+
+    def ask(self, text: str, *, stream: bool) -> Any:
+        return self.client.chat.completions.create(**self._request(text, stream=stream))
+
+    async def aask(self, text: str, *, stream: bool) -> Any:
+        return await self.client.chat.completions.create(**self._request(text, stream=stream))
+
+
+class Anthropic(Library):
+    def _request(self, text: str, *, stream: bool) -> dict[str, Any]:
+        messages = [{"role": "user", "content": text}]
+        return {"model": "claude-haiku-4-5", "max_tokens": 64, "messages": messages, "stream": stream}
+
+    def connect(self, *, is_async: bool) -> None:
+        kind = anthropic.AsyncAnthropic if is_async else anthropic.Anthropic
+        self.client = kind(api_key="k", base_url=self.provider.url)
+
+    def ask(self, text: str, *, stream: bool) -> Any:
+        return self.client.messages.create(**self._request(text, stream=stream))
+
+    async def aask(self, text: str, *, stream: bool) -> Any:
+        return await self.client.messages.create(**self._request(text, stream=stream))
+
+
+class Gemini(Library):
+    def connect(self, *, is_async: bool) -> None:
+        genai = pytest.importorskip("google.genai")
+        self.client = genai.Client(api_key="k", vertexai=False, http_options={"base_url": self.provider.url})
+
+    def ask(self, text: str, *, stream: bool) -> Any:
+        models = self.client.models
+        ask = models.generate_content_stream if stream else models.generate_content
+        return ask(model="gemini-2.5-flash", contents=text)
+
+    async def aask(self, text: str, *, stream: bool) -> Any:
+        models = self.client.aio.models
+        ask = models.generate_content_stream if stream else models.generate_content
+        return await ask(model="gemini-2.5-flash", contents=text)
+
+
+class Litellm(Library):
+    def connect(self, *, is_async: bool) -> None:
+        pytest.importorskip("litellm")
+
+    def _request(self, text: str, *, stream: bool) -> dict[str, Any]:
+        where = {"api_base": self.provider.url, "api_key": "k"}
+        messages = [{"role": "user", "content": text}]
+        return {"model": "anthropic/claude-haiku-4-5", "messages": messages, "stream": stream, **where}
+
+    def ask(self, text: str, *, stream: bool) -> Any:
+        return pytest.importorskip("litellm").completion(**self._request(text, stream=stream))
+
+    async def aask(self, text: str, *, stream: bool) -> Any:
+        return await pytest.importorskip("litellm").acompletion(**self._request(text, stream=stream))
+
+
+LIBRARIES = (OpenAI, Anthropic, Gemini, Litellm)
+
+
+def use(library: Library, number: int, way: str) -> None:
+    answer = library.ask(f"[[words=8]] Mail {number}", stream=way != "plain")
+    if way == "read out":
+        for _ in answer:
+            pass
+    elif way == "closed":
+        next(iter(answer))
+        (getattr(answer, "close", None) or answer.completion_stream.close)()
+
+
+async def ause(library: Library, number: int, way: str) -> None:
+    if way == "cancelled":
+        began = asyncio.Event()
+        task = asyncio.create_task(read(library, f"[[words=8 hang-after=3]] Mail {number}", began))
+        await began.wait()
+        task.cancel()  # while it waits for a word that never comes
+        await asyncio.wait([task])
+        return
+    answer = await library.aask(f"[[words=8]] Mail {number}", stream=way != "plain")
+    if way == "read out":
+        async for _ in answer:
+            pass
+    elif way == "closed":
+        await anext(aiter(answer))
+        await (getattr(answer, "aclose", None) or answer.close)()
+
+
+async def read(library: Library, text: str, began: asyncio.Event) -> None:
+    seen = 0
+    async for _ in await library.aask(text, stream=True):
+        seen += 1
+        if seen == 2:
+            began.set()
+
+
+def check(recorded: Recording, provider: FakeProvider, parents: set[str], way: str) -> None:
+    calls = recorded.calls()
+    assert len(calls) == len(provider.ledger.calls) == MANY
+    assert {call.parent_id for call in calls} == parents
+    assert len({call.span_id for call in calls}) == MANY
+    # A generator cannot tell being closed from being dropped.
+    ends = {str(call.attributes["everyspan.end"]).replace("abandoned", "closed") for call in calls}
+    assert ends == {ENDS[way]}
+    served = provider.ledger
+    if ENDS[way] == "complete":
+        cost = sum((Decimal(str(call.attributes["everyspan.cost.total"])) for call in calls), Decimal(0))
+        assert cost == served.cost
+        assert (
+            sum(int(str(call.attributes["gen_ai.usage.output_tokens"])) for call in calls)
+            == served.tokens.output
+        )
+    else:
+        assert {call.attributes["everyspan.cost.state"] for call in calls} == {"estimated"}
+        assert all(call.attributes["gen_ai.usage.input_tokens"] for call in calls)
+
+
+@pytest.mark.parametrize("way", SYNC)
+@pytest.mark.parametrize("kind", LIBRARIES)
+def test_fifty_calls_in_threads(
+    provider: FakeProvider, recorded: Recording, kind: Callable[[FakeProvider], Library], way: str
+) -> None:
+    library = kind(provider)
+    library.connect(is_async=False)
+
+    with everyspan.span("parent") as parent, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: use(library, number, way), range(MANY)))
+
+    check(recorded, provider, {f"{parent.get_span_context().span_id:016x}"}, way)
+
+
+@pytest.mark.parametrize("way", ASYNC)
+@pytest.mark.parametrize("kind", LIBRARIES)
+def test_fifty_calls_gathered(
+    provider: FakeProvider, recorded: Recording, kind: Callable[[FakeProvider], Library], way: str
+) -> None:
+    library = kind(provider)
+
+    async def main() -> set[str]:
+        library.connect(is_async=True)
+        with everyspan.span("parent") as parent:
+            work: list[Awaitable[None]] = [ause(library, number, way) for number in range(MANY)]
+            await asyncio.gather(*work)
+            return {f"{parent.get_span_context().span_id:016x}"}
+
+    check(recorded, provider, asyncio.run(main()), way)
