@@ -184,7 +184,7 @@ def reader() -> Iterator[list[threading.Thread]]:
     threads: list[threading.Thread] = []
     yield threads
     for thread in threads:
-        thread.join(10)
+        thread.join(30)
         assert not thread.is_alive()
 
 
@@ -204,7 +204,7 @@ def test_a_recorder_that_waits_goes_on_when_the_sender_makes_room(
     thread.start()
     for number in range(100):
         assert end(log, last + number, text=TEXT) is not Kept.DROPPED
-    thread.join(10)
+    thread.join(30)
 
     # Sorted: what memory holds may be sent before what the disk has taken meanwhile.
     assert sorted(seqs(found)) == list(range(1, last + 101))
