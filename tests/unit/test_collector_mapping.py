@@ -115,6 +115,7 @@ def test_the_kind_is_what_the_strongest_vocabulary_says(attributes: dict[str, An
         ({"langfuse.observation.cost_details": '{"input": 0.1, "output": 0.2, "cache": 0.01}'}, "0.31"),
         ({"langfuse.observation.cost_details": '{"total": 1e-7}'}, "0.0000001"),
         ({"gen_ai.usage.cost": 0.07}, "0.07"),
+        ({"operation.cost": 0.25}, "0.25"),
         ({"llm.cost.total": 0.1, "gen_ai.usage.cost": 0.2}, "0.2"),
     ],
 )
@@ -195,6 +196,27 @@ def test_an_unbilled_span_keeps_its_reason_and_litellms_raw_copy_gets_one() -> N
     assert shadow.unbilled == "recorded twice"
     assert row_of(raw, scope="litellm").unbilled
     assert not row_of(raw, scope="mine").unbilled
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "answered"),
+    [
+        (
+            {"request_data": '{"messages": []}', "response_data": '{"message": 1}'},
+            '{"messages": []}',
+            '{"message": 1}',
+        ),
+        ({"pydantic_ai.all_messages": "[1]", "final_result": "done"}, "[1]", "done"),
+        ({"tool_arguments": '{"q": 1}', "tool_response": "found"}, '{"q": 1}', "found"),
+    ],
+)
+def test_what_logfire_and_pydantic_ai_kept_of_a_call_is_its_input_and_output(
+    said: dict[str, Any], asked: str, answered: str
+) -> None:
+    row = row_of(generation(1, **said))
+
+    assert (row.input, row.output) == (asked, answered)
+    assert said.keys().isdisjoint(json.loads(row.attributes)["attributes"])
 
 
 def test_what_has_no_column_stays_readable_and_what_became_input_is_kept_once() -> None:

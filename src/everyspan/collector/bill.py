@@ -126,7 +126,7 @@ def _stated(attributes: Attributes, *, kind: str) -> tuple[Decimal | None, str]:
         if total is not None:
             return total, names.LANGFUSE_COST
     if kind in MODEL_KINDS:
-        for name in ("gen_ai.usage.cost", "llm.cost.total"):
+        for name in ("gen_ai.usage.cost", "llm.cost.total", "operation.cost"):
             total = _amount(attributes.get(name))
             if total is not None:
                 return total, name

@@ -26,7 +26,10 @@ _PAIRS = (
     ("traceloop.entity.input", "traceloop.entity.output"),
     ("input.value", "output.value"),
     ("input", "output"),
+    # pydantic-ai and Logfire: tools, whole agents, and calls to a model.
     ("tool_arguments", "tool_response"),
+    ("pydantic_ai.all_messages", "final_result"),
+    ("request_data", "response_data"),
 )
 _LAST_PAIRS = (
     (names.INPUT_MESSAGES, names.OUTPUT_MESSAGES),
