@@ -41,7 +41,8 @@ class Store(Protocol):
     def insert(
         self, spans: Sequence[SpanRow], numbers: Sequence[Numbers] = (), sightings: Sequence[Sighting] = ()
     ) -> Inserted:
-        """Keep all of it, or, when this raises, nothing.
+        """Keep all of it, or, when this raises, nothing; a store without transactions may have kept a part then, which
+        handing in the same again completes.
 
         When it returns, the batch survives the death of process and machine. Handing in the same again, in any
         order, mixed or in part, changes no row, no sum and no audit.
