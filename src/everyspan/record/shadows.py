@@ -91,30 +91,32 @@ class Shadows:
             if names.OPERATION in (span.attributes or {}):
                 self._mark_around(span)
             else:
-                _remember(self._parents, _id(span), span.parent.span_id if span.parent is not None else 0)
+                _remember(self._parents, _id(span), _parent_id(span))
             return
         # Also a call that has ended: litellm's callbacks run later, in a copy of the call's context.
         call = inherited()
         if call is not None:
             _remember(self._inside, _id(span), format_span_id(call.span.get_span_context().span_id))
             return
-        _remember(self._parents, _id(span), span.parent.span_id if span.parent is not None else 0)
+        _remember(self._parents, _id(span), _parent_id(span))
         _begun.set(_Open(weakref.ref(span), _still_open(_begun.get())))
 
     def _mark_around(self, span: ReadableSpan) -> None:
         """Those above this call of ours, and those that were begun for it without being made current."""
         ours = format_span_id(_id(span))
-        parent_id = span.parent.span_id if span.parent is not None else 0
+        parent_id = _parent_id(span)
         above = {parent_id}
-        for other in _spans(_begun.get()):
-            # Langfuse's wrapper of openai, and callbacks of frameworks, begin their span and make it nobody's parent:
-            # it stands beside ours, or beside another wrapper that is around ours.
-            if other.end_time is None and looks_like_a_model_call(other):
-                beside = other.parent.span_id if other.parent is not None else 0
-                if _id(other) in above:
-                    above.add(beside)
-                elif beside in above:
-                    _remember(self._around, _id(other), ours)
+        begun = [other for other in _spans(_begun.get()) if other.end_time is None]
+        for other in begun:
+            if _id(other) in above and looks_like_a_model_call(other):
+                above.add(_parent_id(other))
+        # Langfuse's wrapper of openai, and callbacks of frameworks, begin their spans and make them nobody's parent:
+        # they stand beside ours, or beside another wrapper that is around ours, with spans of their own between. Which
+        # of them tells of a model call is often said at its end only, and `mark` asks then.
+        for other in reversed(begun):
+            if _id(other) not in above and _parent_id(other) in above:
+                above.add(_id(other))
+                _remember(self._around, _id(other), ours)
         for _ in range(_MOST_LEVELS):
             if not parent_id or parent_id not in self._parents:
                 break
@@ -147,6 +149,10 @@ class Shadows:
 def _id(span: ReadableSpan) -> int:
     context = span.context
     return context.span_id if context is not None else 0
+
+
+def _parent_id(span: ReadableSpan) -> int:
+    return span.parent.span_id if span.parent is not None else 0
 
 
 def _still_open(last: _Open | None) -> _Open | None:
