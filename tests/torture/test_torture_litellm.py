@@ -1,7 +1,9 @@
-"""The real litellm, through a bad network, an outage and a SIGKILL: the books of the provider and ours agree."""
+"""The real litellm, through bad networks, outages, kills and failing system calls: both sides' books agree."""
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -184,3 +186,67 @@ def test_what_litellm_called_is_stored_once_with_its_parent_and_its_cost(
     assert score.cost_difference == 0
     assert proof.verdict is Verdict.COMPLETE
     assert elsewhere.requests == []
+
+
+# Installed before everyspan opens anything, as the interposed functions are looked up when they are used.
+ON_BAD_DAYS = """
+import json, sys
+from pathlib import Path
+from tests.torture.faults import CALLS, ERRORS, InPython
+
+faults = InPython(Path(sys.argv[1]))
+
+import litellm
+import everyspan
+
+everyspan.init(sys.argv[2])
+fired = 0
+with everyspan.span("bad days"):
+    for call in CALLS:
+        for number in ERRORS[call]:
+            for nth, lasting in ((1, False), (2, False), (1, True)):
+                faults.arm(call, nth=nth, number=number, lasting=lasting)
+                answer = litellm.completion(
+                    model="anthropic/claude-haiku-4-5", api_base=sys.argv[3], api_key="sk-ant-torture", num_retries=0,
+                    messages=[{"role": "user", "content": f"{call} {number} {nth} {lasting}"}])
+                assert answer.choices[0].message.content
+                fired += faults.disarm()
+receipt = everyspan.flush(20)
+print(json.dumps({"fired": fired, "recorded": receipt.recorded, "delivered": receipt.delivered}))
+"""
+
+
+def test_litellms_calls_and_their_spans_do_not_notice_that_system_calls_of_the_spool_fail(
+    tmp_path: Path, report: Report
+) -> None:
+    spool = tmp_path / "spool"
+    with FakeProvider() as provider, running(tmp_path / "data") as server:
+        done = subprocess.run(
+            [sys.executable, "-c", ON_BAD_DAYS, str(spool), server.url, provider.url],
+            env={**clean_environment(spool), "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        settled(server.url)
+        calls, others = calls_in(server.store)
+        proof = audit(server.store)
+        bill = provider.ledger.bill()
+
+    said = json.loads(done.stdout.splitlines()[-1])
+    score = Score(
+        scenario="litellm: failing system calls",
+        ok=len(calls),
+        lost=len(bill.calls) - len(calls),
+        misparented=sum(row.parent_id != others[0].span_id for row in calls),
+        cost_difference=total(row.cost for row in calls) - total(call.cost_usd for call in bill.calls),
+        figures=f"{said['fired']} system calls failed, audit: {proof.verdict.value}",
+    )
+    report(score)
+    assert said["fired"] > 20
+    assert said["recorded"] == said["delivered"] == len(bill.calls) + 1
+    assert (score.lost, score.misparented, score.cost_difference) == (0, 0, 0)
+    assert {row.end for row in calls} == {"complete"}
+    assert proof.verdict is Verdict.COMPLETE
