@@ -116,7 +116,10 @@ def use(library: Library, number: int, way: str) -> None:
             pass
     elif way == "closed":
         next(iter(answer))
-        (getattr(answer, "close", None) or answer.completion_stream.close)()
+        close = getattr(answer, "close", None) or getattr(answer.completion_stream, "close", None)
+        if close is None:
+            pytest.skip("a stream of litellm 1.83 can not be closed unless it is asynchronous")
+        close()
 
 
 async def ause(library: Library, number: int, way: str) -> None:
