@@ -13,8 +13,19 @@ from everyspan.record.tally import TALLY
 
 _LEAST = 512
 _BASE64 = re.compile(rf"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{{{_LEAST},}}={{0,2}}")
-# What stands beside base64 in every API's messages: only then is the text searched.
-_HINTS = ("base64", '"data":', '"b64_json"', '"bytes":', '"file_data"', "inline_data", "inlineData")
+
+
+def _may_hold_media(text: str) -> bool:
+    # What stands beside base64 in every API's messages: only then is the text searched.
+    return (
+        "base64" in text
+        or '"data":' in text
+        or '"b64_json"' in text
+        or '"bytes":' in text
+        or '"file_data"' in text
+        or "inline_data" in text
+        or "inlineData" in text
+    )
 
 
 class Media:
@@ -31,7 +42,7 @@ class Media:
 
     def replaced(self, text: str) -> str:
         """`text` with references; the same object when nothing was replaced."""
-        if self._inline or len(text) < _LEAST or not any(hint in text for hint in _HINTS):
+        if self._inline or len(text) < _LEAST or not _may_hold_media(text):
             return text
         return _BASE64.sub(self._reference, text)
 

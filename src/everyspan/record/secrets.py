@@ -14,29 +14,42 @@ _PRIVATE = re.compile(
     r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL
 )
 
-# A plain search for these is many times faster than the expressions, and nearly always finds nothing.
-_HINTS = (
-    "sk-",
-    "gsk_",
-    "xai-",
-    "hf_",
-    "pplx-",
-    "nvapi-",
-    "r8_",
-    "AIza",
-    "AKIA",
-    "ASIA",
-    "ghp_",
-    "gho_",
-    "ghs_",
-)
-_MORE_HINTS = ("github_pat_", "glpat-", "xoxb-", "xoxp-")
+
+def _may_hold_a_key(text: str) -> bool:
+    # Plain searches are many times faster than the expression, and nearly always find nothing; one for a single
+    # character is faster still. Written out, because a loop over them takes longer than the searches.
+    return (
+        (
+            "-" in text
+            and (
+                "sk-" in text
+                or "xai-" in text
+                or "pplx-" in text
+                or "nvapi-" in text
+                or "glpat-" in text
+                or "xox" in text
+            )
+        )
+        or (
+            "_" in text
+            and (
+                "gsk_" in text
+                or "hf_" in text
+                or "r8_" in text
+                or "ghp_" in text
+                or "gho_" in text
+                or "ghs_" in text
+                or "github_pat_" in text
+            )
+        )
+        or ("A" in text and ("AIza" in text or "AKIA" in text or "ASIA" in text))
+    )
 
 
 def without_keys(text: str) -> str:
     """`text` with the rest of each key replaced; the same object when there is none."""
     found = text
-    if any(hint in text for hint in _HINTS) or any(hint in text for hint in _MORE_HINTS):
+    if _may_hold_a_key(text):
         found = _KEYS.sub(r"\1[masked]", found)
     if "Bearer " in text:
         found = _BEARER.sub(r"\1[masked]", found)
