@@ -222,19 +222,37 @@ def inherited() -> Call | None:
     return _current.get()
 
 
-def begin_read(call: Call) -> Token[Call | None]:
-    """A chunk is being read: what instrumentations record meanwhile is about this call. `end_read` takes the token."""
-    call.inside = True
-    return _current.set(call)
+class Reading:
+    """While a chunk is read, what instrumentations record is about this call; what a read raises ends the call.
 
+    Args:
+        last: the exception by which this kind of stream says that it is over.
+    """
 
-def end_read(call: Call, token: Token[Call | None]) -> None:
-    """The chunk is on its way to the user, who has nothing of ours around them."""
-    call.inside = False
-    try:
-        _current.reset(token)
-    except ValueError as error:  # the read was finished from another context, which ends with it
-        TALLY.fault("leave a context", error)
+    __slots__ = ("_call", "_last", "_token")
+
+    def __init__(self, call: Call, last: type[Exception]) -> None:
+        self._call = call
+        self._last = last
+
+    def __enter__(self) -> None:
+        self._call.inside = True
+        self._token = _current.set(self._call)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        call = self._call
+        try:
+            if isinstance(error, self._last):
+                call.end(End.COMPLETE)
+            elif error is not None:
+                call.end(end_of(error), error=error)
+        finally:
+            # The chunk is on its way to the user, who has nothing of ours around them.
+            call.inside = False
+            try:
+                _current.reset(self._token)
+            except ValueError as fault:  # the read was finished from another context, which ends with it
+                TALLY.fault("leave a context", fault)
 
 
 def open_calls() -> list[Call]:

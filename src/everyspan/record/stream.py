@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
-from everyspan.record.call import Call, End, begin_read, end_of, end_read
+from everyspan.record.call import Call, End, Reading, end_of
 
 _ATTRIBUTE = "_everyspan_call"
 _tracking: dict[type, type] = {}
@@ -96,17 +96,8 @@ def _reporting_next(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
         call = _open_call(self)
         if call is None:
             return read(self)
-        token = begin_read(call)
-        try:
+        with Reading(call, StopIteration):
             chunk = read(self)
-        except StopIteration:
-            call.end(End.COMPLETE)
-            raise
-        except BaseException as error:
-            call.end(end_of(error), error=error)
-            raise
-        finally:
-            end_read(call, token)
         call.saw_chunk(chunk)
         return chunk
 
@@ -118,17 +109,8 @@ def _reporting_anext(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
         call = _open_call(self)
         if call is None:
             return await read(self)
-        token = begin_read(call)
-        try:
+        with Reading(call, StopAsyncIteration):
             chunk = await read(self)
-        except StopAsyncIteration:
-            call.end(End.COMPLETE)
-            raise
-        except BaseException as error:
-            call.end(end_of(error), error=error)
-            raise
-        finally:
-            end_read(call, token)
         call.saw_chunk(chunk)
         return chunk
 

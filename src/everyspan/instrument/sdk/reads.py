@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from everyspan.record.call import Call, End, begin_read, end_of, end_read
+from everyspan.record.call import Call, End, Reading
 
 Hides = Callable[[Any], bool] | None
 """Tells the chunks that the user did not ask for."""
@@ -27,22 +27,13 @@ class Reads(Iterator[Any]):
 
     def __next__(self) -> Any:
         call = self._call
-        token = begin_read(call)
-        try:
+        with Reading(call, StopIteration):
             while True:
                 chunk = self._source.__next__()
                 if not call.ended:
                     call.saw_chunk(chunk)
                 if self._hides is None or not self._hides(chunk):
                     return chunk
-        except StopIteration:
-            call.end(End.COMPLETE)
-            raise
-        except BaseException as error:
-            call.end(end_of(error), error=error)
-            raise
-        finally:
-            end_read(call, token)
 
     def close(self) -> None:
         """What `yield from` calls when its own generator is closed or dropped."""
@@ -67,22 +58,13 @@ class AsyncReads(AsyncIterator[Any]):
 
     async def __anext__(self) -> Any:
         call = self._call
-        token = begin_read(call)
-        try:
+        with Reading(call, StopAsyncIteration):
             while True:
                 chunk = await self._source.__anext__()
                 if not call.ended:
                     call.saw_chunk(chunk)
                 if self._hides is None or not self._hides(chunk):
                     return chunk
-        except StopAsyncIteration:
-            call.end(End.COMPLETE)
-            raise
-        except BaseException as error:
-            call.end(end_of(error), error=error)
-            raise
-        finally:
-            end_read(call, token)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
