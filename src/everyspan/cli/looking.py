@@ -11,6 +11,7 @@ from everyspan.cli.ask import Answer, Collector, Parameter
 from everyspan.cli.questions import asking, narrowing_calls, narrowing_traces, print_json
 from everyspan.cli.terminal import UNKNOWN, at, lasting, money, one_line, table
 from everyspan.cli.tree import draw
+from everyspan.store.reads import CostBy
 
 NOT_SO = 1
 """Exit code: the question was answered, and the answer is no."""
@@ -100,23 +101,7 @@ class _Cost(click.Group):
 @click.pass_context
 @click.option(
     "--by",
-    type=click.Choice(
-        [
-            *(
-                "day",
-                "hour",
-                "project",
-                "service",
-                "model",
-                "provider",
-                "user",
-                "session",
-                "environment",
-                "tag",
-            ),
-            "state",
-        ]
-    ),
+    type=click.Choice([each.value for each in CostBy]),
     default="model",
     show_default=True,
     help="What to group by.",

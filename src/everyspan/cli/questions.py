@@ -104,19 +104,23 @@ def narrowing_traces(command: Command) -> Command:
 
 
 _FILTERS = (
-    *(
-        "since_ns",
-        "until_ns",
-        "project",
-        "service",
-        "model",
-        "provider",
-        "user",
-        "session",
-        "tag",
-        "environment",
-    ),
-    *("name", "text", "errors", "min_cost", "max_cost", "min_duration_ns", "prices"),
+    "since_ns",
+    "until_ns",
+    "project",
+    "service",
+    "model",
+    "provider",
+    "user",
+    "session",
+    "tag",
+    "environment",
+    "name",
+    "text",
+    "errors",
+    "min_cost",
+    "max_cost",
+    "min_duration_ns",
+    "prices",
 )
 
 

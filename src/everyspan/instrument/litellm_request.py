@@ -14,6 +14,7 @@ from opentelemetry.util.types import AttributeValue
 
 from everyspan.model.destination import Dialect
 from everyspan.record import names
+from everyspan.record.attributes import attribute_of
 from everyspan.record.messages import messages_as_json
 from everyspan.record.registry import Registry
 from everyspan.record.tally import TALLY
@@ -107,7 +108,7 @@ def _read(operation: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], regi
     if not _PARAMETER_NAMES.isdisjoint(kwargs):
         parameters = {name: kwargs[name] for name in _PARAMETERS if kwargs.get(name) is not None}
         for name, value in parameters.items():
-            found[_SPEC_NAMES.get(name, f"gen_ai.request.{name}")] = _primitive(value)
+            found[_SPEC_NAMES.get(name, f"gen_ai.request.{name}")] = attribute_of(value)
     if kwargs.get("stream"):
         found[names.STREAM] = True
     _write_input(found, _prompt(args, kwargs), kwargs, registry)
@@ -190,11 +191,3 @@ def _parent(metadata: Mapping[str, Any]) -> Context:
         if trace.get_current_span(current).get_span_context().span_id != remote.span_id:
             return set_span_in_context(NonRecordingSpan(remote), current)
     return current
-
-
-def _primitive(value: Any) -> AttributeValue:
-    if isinstance(value, (str, bool, int, float)):
-        return value
-    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    return as_json(value)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from everyspan.instrument import patch
 from everyspan.instrument.sdk.answer import SdkAnswer
 from everyspan.instrument.sdk.bodies import BodyWatch, Watch, decoded, drop_ends, watch
-from everyspan.instrument.sdk.calls import Calls, arun, is_request_of, run
+from everyspan.instrument.sdk.calls import Calls, arun, run
 from everyspan.instrument.sdk.reads import AsyncReads, Hides, Reads
 from everyspan.instrument.sdk.request import Asked
 from everyspan.record.call import Call, End, current
@@ -76,10 +76,6 @@ class StainlessHooks:
             options = args[2] if len(args) > 2 else kwargs["options"]
             asked = self._asked(client, options)
             if asked is None:
-                return None
-            outer = current()
-            if outer is not None and is_request_of(outer, asked.model):
-                TALLY.absorbed += 1
                 return None
             call = self._calls.open(asked)
             if call is None:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
 
+from everyspan.record.text import as_json
+
 _CLEAN = frozenset({str, int, float, bool})
+
+
+def attribute_of(value: Any) -> AttributeValue:
+    """A user's argument as an attribute: what is plain stays as it is, the rest is JSON."""
+    if isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    return as_json(value)
 
 
 def set_attributes(span: Span, found: Mapping[str, AttributeValue]) -> None:

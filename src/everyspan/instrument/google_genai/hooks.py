@@ -17,10 +17,10 @@ from everyspan.instrument.google_genai.content import EmbeddingsReader, GeminiRe
 from everyspan.instrument.imports import when_imported
 from everyspan.instrument.sdk.answer import Origin, SdkAnswer
 from everyspan.instrument.sdk.bodies import drop_ends
-from everyspan.instrument.sdk.calls import Calls, arun, is_request_of, run
+from everyspan.instrument.sdk.calls import Calls, arun, run
 from everyspan.instrument.sdk.reads import AsyncReads, Reads
 from everyspan.instrument.sdk.request import Asked
-from everyspan.record.call import Call, End, current
+from everyspan.record.call import Call, End
 from everyspan.record.registry import Registry
 from everyspan.record.tally import TALLY
 
@@ -71,13 +71,7 @@ class GoogleGenaiHooks:
     def _open(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call | None:
         try:
             asked = _asked(*args, **kwargs)
-            if asked is None:
-                return None
-            outer = current()
-            if outer is not None and is_request_of(outer, asked.model):
-                TALLY.absorbed += 1
-                return None
-            return self._calls.open(asked)
+            return None if asked is None else self._calls.open(asked)
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("read the arguments of a call", error)
             return None

@@ -26,8 +26,15 @@ class Calls:
         self.registry = registry
 
     def open(self, asked: Asked) -> Call | None:
-        """A call for what is asked; None when the span cannot be made. Never raises."""
+        """A call for what is asked; None when it is how an open call does its work, or the span cannot be made.
+
+        Never raises.
+        """
         try:
+            outer = current()
+            if outer is not None and _is_request_of(outer, asked.model):
+                TALLY.absorbed += 1
+                return None
             started_ns = time.time_ns()
             span = self._tracer().start_span(
                 f"{asked.operation} {asked.model}".strip(),
@@ -36,7 +43,7 @@ class Calls:
                 start_time=started_ns,
             )
             call = Call(span, model=asked.model, started_ns=started_ns)
-            call.outer = current()
+            call.outer = outer
             call.answer = SdkAnswer(self.registry, asked.reader, asked.origin)
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("open the span of a call", error)
@@ -44,7 +51,7 @@ class Calls:
         return call
 
 
-def is_request_of(outer: Call, model: str) -> bool:
+def _is_request_of(outer: Call, model: str) -> bool:
     """True when a request for `model` is how the open call reaches its provider, and no call of its own.
 
     litellm names models with their provider in front. Another model inside an open call is a judge, a guardrail or an

@@ -11,6 +11,7 @@ from opentelemetry.util.types import AttributeValue
 from everyspan.instrument.sdk.answer import Origin, Reader
 from everyspan.model.destination import Dialect
 from everyspan.record import names
+from everyspan.record.attributes import attribute_of
 from everyspan.record.messages import messages_as_json
 from everyspan.record.registry import Registry
 from everyspan.record.text import as_json
@@ -76,7 +77,7 @@ def request_attributes(asked: Asked, registry: Registry) -> dict[str, AttributeV
             name: asked.parameters[name] for name in _PARAMETERS if asked.parameters.get(name) is not None
         }
         for name, value in told.items():
-            found[_PARAMETERS[name]] = _primitive(value)
+            found[_PARAMETERS[name]] = attribute_of(value)
     if Dialect.OTLP in registry.dialects:
         if asked.messages is not None:
             found[names.INPUT_MESSAGES] = messages_as_json(asked.messages)
@@ -90,11 +91,3 @@ def request_attributes(asked: Asked, registry: Registry) -> dict[str, AttributeV
         if told:
             found[names.LANGFUSE_PARAMETERS] = as_json(told)
     return found
-
-
-def _primitive(value: Any) -> AttributeValue:
-    if isinstance(value, (str, bool, int, float)):
-        return value
-    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    return as_json(value)
