@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from everyspan.model.money import CostState
 from everyspan.store.groups import (
     Each,
     GroupFilter,
@@ -76,7 +77,14 @@ def test_each_search_finds_the_one_trace_that_fits_and_its_totals(store: Store, 
 
     assert [summary.trace_id for summary in found] == [trace_id(1)]
     assert totals == TraceTotals(
-        traces=1, spans=1, calls=1, errors=1, cost=Decimal("0.75"), input_tokens=100, output_tokens=10
+        traces=1,
+        spans=1,
+        calls=1,
+        errors=1,
+        cost=Decimal("0.75"),
+        states={"computed": 1},
+        input_tokens=100,
+        output_tokens=10,
     )
 
 
@@ -169,10 +177,39 @@ def test_users_and_sessions_are_listed_with_the_sums_of_their_traces(store: Stor
     assert [group.value for group in dearest] == ["bob", "ann", "new"]
     assert (ann.first_ns, ann.last_ns) == (call(1).start_ns, call(2).start_ns)
     assert ann.totals == TraceTotals(
-        traces=2, spans=2, calls=2, errors=1, cost=Decimal("0.75"), input_tokens=200, output_tokens=20
+        traces=2,
+        spans=2,
+        calls=2,
+        errors=1,
+        cost=Decimal("0.75"),
+        states={"computed": 2},
+        input_tokens=200,
+        output_tokens=20,
     )
     assert [group.value for group in sessions] == ["s1", "s2"]
     assert dearest[-1].totals.cost is None
+
+
+def test_totals_and_groups_say_of_how_many_calls_the_cost_is_not_certain(store: Store) -> None:
+    rows = [
+        call(1, "0.5", user="ann"),
+        call(2, None, user="ann"),
+        call(3, "0.1", user="ann", cost_state=CostState.ESTIMATED),
+        call(4, "0.1", user="bob", cost_state=CostState.PARTIAL),
+        call(5, "0.5", user="bob", unbilled="a second recording"),
+    ]
+    store.insert(rows)
+
+    kept = store.trace_totals(TraceFilter())
+    added_up = store.trace_totals(TraceFilter(since_ns=0))
+    groups = store.trace_groups(TraceBy.USER, GroupFilter())
+
+    assert kept == added_up
+    assert kept.states == {"computed": 1, "unpriced": 1, "estimated": 1, "partial": 1, "unbilled": 1}
+    assert {group.value: group.totals.states for group in groups} == {
+        "ann": {"computed": 1, "estimated": 1, "unpriced": 1},
+        "bob": {"partial": 1, "unbilled": 1},
+    }
 
 
 def test_groups_can_be_searched_and_paged(store: Store) -> None:

@@ -131,6 +131,24 @@ def test_filters_are_typed_survive_a_reload_and_fit_the_totals(desk: Desk, page:
     page.wait_for_url(lambda url: "beta" not in url)
 
 
+def test_sums_of_traces_say_how_many_of_their_calls_have_no_certain_price(desk: Desk, page: Any) -> None:
+    states = desk.json("traces/totals")["states"]
+    session = next(
+        group for group in desk.json("groups?by=session")["groups"] if "unpriced" in group["totals"]["states"]
+    )
+    page.goto(desk.url)
+
+    page.locator("#totals b").first.wait_for()
+
+    totals = page.locator("#totals").inner_text()
+    assert f"{states['unpriced']} unpriced" in totals
+    assert f"{states['estimated']} estimated" in totals
+    page.goto(f"{desk.url}/sessions")
+    row = page.locator("#sessions tr", has_text=session["value"])
+    row.wait_for()
+    assert f"{session['totals']['states']['unpriced']} unpriced" in row.inner_text()
+
+
 def test_older_traces_follow_without_a_gap_or_a_copy(desk: Desk, page: Any) -> None:
     page.route(
         "**/api/v1/traces?limit=60", lambda route: route.continue_(url=f"{desk.url}/api/v1/traces?limit=5")

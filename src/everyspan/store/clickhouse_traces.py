@@ -49,7 +49,8 @@ _READ = (
     ),
     *("tokens_in", "tokens_out"),
 )
-_TOTALS = "count(), sum(spans), sum(calls), sum(errors), sum(known_cost), sum(tokens_in), sum(tokens_out)"
+_COUNTS = "count(), sum(spans), sum(calls), sum(errors)"
+_TOTALS = f"{_COUNTS}, sum(known_cost), sumMap(states), sum(tokens_in), sum(tokens_out)"
 _ORDERS = {
     GroupOrder.LATEST: "max(started_ns) DESC",
     GroupOrder.DEAREST: "sum(known_cost) DESC NULLS LAST",
@@ -199,13 +200,14 @@ def _summary(row: Sequence[Any]) -> TraceSummary:
 
 
 def _totals(row: Sequence[Any]) -> TraceTotals:
-    traces, spans, calls, errors, cost, tokens_in, tokens_out = row
+    traces, spans, calls, errors, cost, states, tokens_in, tokens_out = row
     return TraceTotals(
         traces=traces,
         spans=spans,
         calls=calls,
         errors=errors,
         cost=money(cost),
+        states=dict(sorted(states.items())),
         input_tokens=tokens_in,
         output_tokens=tokens_out,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -28,6 +29,8 @@ class TraceTotals:
     """Spans whose status is an error."""
     cost: Decimal | None = None
     """US dollars of all calls whose cost is known, exact; None when it is known of none."""
+    states: Mapping[str, int] = field(default_factory=dict)
+    """Calls by `CostState` value, and `unbilled` for those that do not count; a state without calls is absent."""
     input_tokens: int = 0
     output_tokens: int = 0
 

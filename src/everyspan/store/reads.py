@@ -17,6 +17,9 @@ Range = tuple[int, int]
 UNBILLED = "unbilled"
 """The state under which roll-ups count calls that are kept but not billed."""
 
+STATES = (*(state.value for state in CostState), UNBILLED)
+"""Every state under which a call is counted."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:

@@ -10,13 +10,13 @@ from decimal import Decimal
 
 from everyspan.store import exact
 from everyspan.store.groups import GroupFilter, GroupOrder, TraceBy, TraceGroup, TraceTotals
-from everyspan.store.reads import TraceSummary
+from everyspan.store.reads import STATES, TraceSummary
 from everyspan.store.sqlite_where import Where
 
 ALL = "all"
 """The kind under which the sums of a whole project stand."""
 
-_SUMS = ("traces", "spans", "calls", "errors", "input_tokens", "output_tokens", "priced")
+_SUMS = ("traces", "spans", "calls", "errors", "input_tokens", "output_tokens", *STATES, "priced")
 _ADD = (
     "UPDATE facets SET "
     + ", ".join(f"{name} = {name} + ?" for name in _SUMS)
@@ -60,6 +60,7 @@ class _Change:
     def add(self, summary: TraceSummary, sign: int) -> None:
         counts = (
             *(1, summary.spans, summary.calls, summary.errors, summary.input_tokens, summary.output_tokens),
+            *(summary.states.get(state, 0) for state in STATES),
             summary.cost is not None,
         )
         for index, count in enumerate(counts):
@@ -171,6 +172,7 @@ def totals(row: sqlite3.Row) -> TraceTotals:
         calls=row["calls"],
         errors=row["errors"],
         cost=exact.from_text(row["cost"]),
+        states={state: row[state] for state in STATES if row[state]},
         input_tokens=row["input_tokens"],
         output_tokens=row["output_tokens"],
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from everyspan.store import exact
 from everyspan.store.groups import TraceTotals
-from everyspan.store.reads import TraceFilter, TraceSummary
+from everyspan.store.reads import STATES, TraceFilter, TraceSummary
 from everyspan.store.sqlite_columns import draft_of
 from everyspan.store.sqlite_facets import ALL, ids_of, totals, totals_of
 from everyspan.store.sqlite_where import Where
@@ -59,7 +59,13 @@ def trace_totals(connection: sqlite3.Connection, wanted: TraceFilter) -> TraceTo
         return TraceTotals()
     names = ("spans", "calls", "errors", "input_tokens", "output_tokens")
     sums = ", ".join(f"coalesce(sum(traces.{name}), 0) AS {name}" for name in names)
-    sql = f"SELECT count(*) AS traces, {sums}, sum_text(traces.cost) AS cost FROM {search.sources} {search.where}"
+    states = ", ".join(
+        f"coalesce(sum(json_extract(traces.states, '$.{state}')), 0) AS {state}" for state in STATES
+    )
+    sql = (
+        f"SELECT count(*) AS traces, {sums}, {states}, sum_text(traces.cost) AS cost"
+        f" FROM {search.sources} {search.where}"
+    )
     return totals(connection.execute(sql, search.where.values).fetchone())
 
 

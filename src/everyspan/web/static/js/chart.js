@@ -56,7 +56,8 @@ function optionsOf({ element, times, series, stacked, say, zoom, each, setTip })
     legend: { show: false },
     cursor: { drag: { x: Boolean(zoom), y: false, setScale: false }, points: { show: !stacked }, y: false },
     scales: {
-      x: { time: true, range: (_, from, to) => (stacked || from === to ? [from - wide * 0.55, to + wide * 0.55] : [from, to]) },
+      // Not what uPlot proposes: for a single time that is a thousand days.
+      x: { time: true, range: () => axisOf(times, wide, stacked) },
       y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] },
     },
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
@@ -79,6 +80,13 @@ function optionsOf({ element, times, series, stacked, say, zoom, each, setTip })
       }],
     },
   };
+}
+
+// Room for the first and the last bar; a few bars do not fill the chart.
+function axisOf(times, wide, stacked) {
+  const [from, to] = [times[0], times.at(-1)];
+  const missing = Math.max(0, (stacked ? 11 : 1) * wide - (to - from)) / 2;
+  return stacked || missing ? [from - missing - wide * 0.55, to + missing + wide * 0.55] : [from, to];
 }
 
 // The hour, and the date wherever a new day begins; all in UTC, like the sums.

@@ -3,7 +3,7 @@ import { html, useMemo, useState } from "./html.js";
 import { Link, change, hrefOf } from "./address.js";
 import { useAnswer } from "./ask.js";
 import { Chart, HUES, periodAt, periods } from "./chart.js";
-import { count, money, percent, plural, roughly, short } from "./format.js";
+import { count, legible, money, percent, plural, roughly, short } from "./format.js";
 import { DOUBTS, Empty, Failure, Money, Range, Segments, Tokens, lengthOf, periodOf } from "./parts.js";
 
 const BY = [["model", "model"], ["provider", "provider"], ["user", "user"], ["session", "session"], ["tag", "tag"], ["environment", "environment"], ["service", "service"], ["project", "project"], ["day", "day"]];
@@ -22,7 +22,8 @@ export function Cost({ query }) {
   const each = !days.answer ? null : !["user", "session", "tag", "day"].includes(by) && days.answer.groups.length < 5 ? "hour" : "day";
   const chart = useAnswer(each ? "/api/v1/costs" : "", { ...wanted, by: by === "day" ? "model" : by, each });
   const before = useAnswer(lengthOf(query) && !query.since_ns ? "/api/v1/costs" : "", { ...narrowed, ...prices, by, ...previous(query, period) });
-  const groups = sums.answer?.groups ?? [];
+  // A group of calls that are all unbilled has nothing to say here.
+  const groups = (sums.answer?.groups ?? []).filter((group) => group.calls);
   const dearest = Math.max(0, ...groups.map((group) => Number(group.cost ?? 0)));
   const was = new Map((before.answer?.groups ?? []).map((group) => [group.value, group]));
   const compared = Boolean(before.answer) && Boolean(lengthOf(query));
@@ -50,7 +51,7 @@ export function Cost({ query }) {
         <td class="number">${count(group.calls)}</td><td class="number dim">${group.cost && group.calls ? roughly(String(Number(group.cost) / group.calls)) : ""}</td>
         <td class="number"><${Tokens} read=${group.input_tokens} written=${group.output_tokens} /></td>
         <td class="number dim">${group.cache_read_tokens ? percent(group.cache_read_tokens, group.input_tokens) : ""}</td></tr>`)}</tbody>
-      <tfoot><tr><td>Total</td><td></td><td class="number" id="total">${money(total.cost) || "unknown"}</td>${compared && html`<td class="number"><${Change} now=${total.cost} was=${before.answer.total.cost} /></td>`}<td></td><td class="number">${count(total.calls)}</td><td></td>
+      <tfoot><tr><td>Total</td><td></td><td class="number" id="total" title=${money(total.cost)}>${legible(total.cost) || "unknown"}</td>${compared && html`<td class="number"><${Change} now=${total.cost} was=${before.answer.total.cost} /></td>`}<td></td><td class="number">${count(total.calls)}</td><td></td>
         <td class="number"><${Tokens} read=${total.input_tokens} written=${total.output_tokens} /></td><td></td></tr></tfoot></table></div>
       ${by === "tag" && html`<p class="dim small">A call with two tags is in two groups: these rows may come to more than was spent.</p>`}`}
   </div>`;
@@ -74,7 +75,7 @@ function Change({ now, was }) {
 function Totals({ total, was, groups, by }) {
   const unsure = ["unpriced", "partial", "estimated"].filter((state) => total.states[state]);
   return html`<dl class="cards">
-    <div class="card"><dt>Spent</dt><dd title=${money(total.cost)}>${total.cost === null ? "unknown" : money(total.cost)}<small>${was ? html`before: ${money(was.cost) || "nothing"}` : total.states.unpriced ? `known of ${count(total.calls - total.states.unpriced)} of ${count(total.calls)} calls` : "each call once, to the last digit"}</small></dd></div>
+    <div class="card"><dt>Spent</dt><dd title=${money(total.cost)}>${total.cost === null ? "unknown" : legible(total.cost)}<small>${was ? html`before: ${legible(was.cost) || "nothing"}` : total.states.unpriced ? `known of ${count(total.calls - total.states.unpriced)} of ${count(total.calls)} calls` : "each call once, to the last digit"}</small></dd></div>
     <div class="card"><dt>Calls</dt><dd>${count(total.calls)}<small>${total.unbilled ? `${count(total.unbilled)} more are kept and not billed` : plural(groups, by)}</small></dd></div>
     <div class="card"><dt>Tokens</dt><dd title=${`${count(total.input_tokens)} in, ${count(total.output_tokens)} out`}>${short(total.input_tokens)} → ${short(total.output_tokens)}<small>${total.cache_read_tokens ? `${percent(total.cache_read_tokens, total.input_tokens)} of the input from a cache` : "in → out"}</small></dd></div>
     <div class="card"><dt>Not exact</dt><dd class=${unsure.length ? "warn" : "good"} id="doubts">${unsure.length ? count(unsure.reduce((sum, state) => sum + total.states[state], 0)) : "none"}

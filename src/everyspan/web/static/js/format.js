@@ -58,6 +58,13 @@ export function money(amount) {
   return `$${amount.includes(".") ? amount.replace(/0+$/, "").replace(/\.$/, "") : amount}`;
 }
 
+// Senders that count in floats state amounts such as 0.062876000000000000064: nobody reads the end of those, and the
+// title beside it has it.
+export function legible(amount) {
+  const text = money(amount);
+  return text.length > 16 ? money(Number(amount).toFixed(12)) : text;
+}
+
 // For columns and charts: four digits that matter, the exact amount being in the title.
 export function roughly(amount) {
   if (amount === null || amount === undefined) return "";

@@ -1,12 +1,12 @@
 // Small things that several pages show.
 import { html, useEffect, useState } from "./html.js";
 import { Link } from "./address.js";
-import { ago, count, doubts, money, moment, roughly, short } from "./format.js";
+import { ago, count, doubts, legible, money, moment, roughly, short } from "./format.js";
 
 export function Money({ amount, states = {}, calls = 1, exact = false }) {
   const unsure = doubts(states);
   if (amount === null && !unsure.length) return calls ? html`<span class="warn">unknown</span>` : "";
-  return html`<span class="nowrap" title=${money(amount)}>${exact ? money(amount) : roughly(amount)}${unsure.map(([calls_, state]) => html`
+  return html`<span class="nowrap" title=${money(amount)}>${exact ? legible(amount) : roughly(amount)}${unsure.map(([calls_, state]) => html`
     <span class="tag warn doubt" key=${state} title=${DOUBTS[state]}>${count(calls_)} ${state}</span>`)}</span>`;
 }
 

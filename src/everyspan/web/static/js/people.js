@@ -32,7 +32,7 @@ function People({ query, by, title, say }) {
       <tbody>${groups.map((group) => html`<tr key=${`${group.project}/${group.value}`}><td class="name"><${Link} to="/" query=${{ [by]: group.value }}>${group.value}<//></td><td><${Time} ns=${group.last_ns} relative /></td>
         ${by === "session" && html`<td class="number dim">${duration(group.last_ns - group.first_ns)}</td>`}<td class="number">${count(group.totals.traces)}</td><td class="number">${count(group.totals.calls)}</td>
         <td class="number">${group.totals.errors ? html`<${Link} to="/" query=${{ [by]: group.value, errors: "yes" }} class="bad">${count(group.totals.errors)}<//>` : "0"}</td>
-        <td class="number"><${Tokens} read=${group.totals.input_tokens} written=${group.totals.output_tokens} /></td><td class="number"><${Money} amount=${group.totals.cost} calls=${group.totals.calls} exact /></td></tr>`)}</tbody></table></div>
+        <td class="number"><${Tokens} read=${group.totals.input_tokens} written=${group.totals.output_tokens} /></td><td class="number"><${Money} amount=${group.totals.cost} states=${group.totals.states} calls=${group.totals.calls} exact /></td></tr>`)}</tbody></table></div>
     ${next ? html`<p class="more"><button type="button" onClick=${ask_more}>More</button></p>` : ""}`}</div>`;
 }
 

@@ -3,31 +3,24 @@ import { html, useEffect, useMemo, useRef, useState } from "./html.js";
 import { Link, change, go } from "./address.js";
 import { ask, useAnswer } from "./ask.js";
 import { Filters, wantedOf } from "./filters.js";
-import { count, doubts, duration, plural, short } from "./format.js";
+import { count, duration, plural, short } from "./format.js";
 import { useKeys } from "./keys.js";
-import { DOUBTS, Empty, Failure, Money, Range, Time, Tokens, periodOf } from "./parts.js";
+import { Empty, Failure, Money, Range, Time, Tokens, periodOf } from "./parts.js";
 import { Saved } from "./saved.js";
 
 const PAGE = 60;
 
-// The sums know of no doubts, so those come from the traces that are loaded: exact when these are all of them.
-function doubtsOf(traces, all) {
-  const states = {};
-  for (const trace of traces) for (const [state, calls] of Object.entries(trace.states)) states[state] = (states[state] ?? 0) + calls;
-  return doubts(states).map(([calls, state]) => [all ? count(calls) : `${count(calls)} or more`, state]);
-}
-
-function Totals({ wanted, traces, all }) {
+function Totals({ wanted }) {
   const { answer } = useAnswer("/api/v1/traces/totals", wanted);
   if (!answer) return html`<p class="totals dim" aria-busy="true"> </p>`;
   return html`<p class="totals" id="totals" aria-live="polite">
     <b>${count(answer.traces)}</b> ${answer.traces === 1 ? "trace" : "traces"} · <b>${short(answer.calls)}</b> ${answer.calls === 1 ? "call" : "calls"} ·
     <b> ${short(answer.input_tokens)} → ${short(answer.output_tokens)}</b> tokens ·
-    <b> <${Money} amount=${answer.cost} calls=${answer.calls} exact /></b>${doubtsOf(traces, all).map(([calls, state]) => html` <span class="tag warn" key=${state} title=${DOUBTS[state]}>${calls} ${state}</span>`)}
+    <b> <${Money} amount=${answer.cost} states=${answer.states} calls=${answer.calls} exact /></b>
     ${answer.errors ? html` · <b class="bad">${plural(answer.errors, "error")}</b>` : ""}</p>`;
 }
 
-function Row({ trace, longest, chosen, fresh, service }) {
+function Row({ trace, longest, chosen, fresh, service, users }) {
   const took = trace.ended_ns - trace.started_ns;
   const width = `${Math.max(2, (100 * took) / longest)}%`;
   const row = useRef(null);
@@ -40,10 +33,10 @@ function Row({ trace, longest, chosen, fresh, service }) {
       ${trace.errors ? html` <span class="tag bad">${plural(trace.errors, "error")}</span>` : ""}
       ${trace.tags.slice(0, 4).map((tag) => html` <button type="button" class="tag" key=${tag} title=${`only tag ${tag}`} onClick=${() => change({ tag })}>${tag}</button>`)}</td>
     <td class="models" title=${trace.models.join(", ")}>${trace.models.join(", ")}</td>
-    <td class="who">${trace.user ? html`<button type="button" class="text" title="only this user" onClick=${() => change({ user: trace.user })}>${trace.user}</button>` : ""}</td>
+    ${users && html`<td class="who">${trace.user ? html`<button type="button" class="text" title="only this user" onClick=${() => change({ user: trace.user })}>${trace.user}</button>` : ""}</td>`}
     <td class="number took"><span class="took-bar" style=${{ width }}></span><span>${duration(took)}</span></td>
-    <td class="number" title=${`${plural(trace.spans, "span")}, ${plural(trace.calls, "call")}`}>${count(trace.spans)}</td>
-    <td class="number"><${Tokens} read=${trace.input_tokens} written=${trace.output_tokens} /></td>
+    <td class="number minor" title=${`${plural(trace.spans, "span")}, ${plural(trace.calls, "call")}`}>${count(trace.spans)}</td>
+    <td class="number minor"><${Tokens} read=${trace.input_tokens} written=${trace.output_tokens} /></td>
     <td class="number cost"><${Money} amount=${trace.cost} states=${trace.states} calls=${trace.calls} /></td>
   </tr>`;
 }
@@ -77,6 +70,7 @@ export function Traces({ query }) {
   }, [answer, traces]);
   const longest = Math.max(1, ...traces.map((trace) => trace.ended_ns - trace.started_ns));
   const services = new Set(traces.map((trace) => trace.services.join())).size;
+  const users = traces.some((trace) => trace.user);
   const next = older.key === key && older.next !== null ? older.next : answer?.next_cursor;
 
   async function more() {
@@ -105,13 +99,13 @@ export function Traces({ query }) {
     <div class="head"><${Filters} query=${query} /><div class="end"><${Saved} query=${query} /><${Range} query=${query} choose=${change} /></div></div>
     <${Failure} failure=${failure} />
     ${answer && !traces.length && !failure ? html`<${Nothing} narrowed=${narrowed} />` : html`
-      <${Totals} wanted=${wanted} traces=${traces} all=${!next} />
+      <${Totals} wanted=${wanted} />
       <div class="wide" aria-busy=${String(waiting)} tabindex="0" role="region" aria-label="Traces, newest first">
       <table class="list" id="traces">
-        <thead><tr><th scope="col">Started</th><th scope="col">Name</th><th scope="col" class="models">Models</th><th scope="col" class="who">User</th>
-          <th scope="col" class="number">Took</th><th scope="col" class="number">Spans</th><th scope="col" class="number">Tokens</th><th scope="col" class="number">Cost</th></tr></thead>
+        <thead><tr><th scope="col">Started</th><th scope="col">Name</th><th scope="col" class="models">Models</th>${users && html`<th scope="col" class="who">User</th>`}
+          <th scope="col" class="number">Took</th><th scope="col" class="number minor">Spans</th><th scope="col" class="number minor">Tokens</th><th scope="col" class="number">Cost</th></tr></thead>
         <tbody>${traces.map((trace, index) => html`<${Row} key=${`${trace.project}/${trace.trace_id}`} trace=${trace} longest=${longest}
-          service=${services > 1} chosen=${index === at} fresh=${fresh.has(trace.trace_id)} />`)}</tbody>
+          service=${services > 1} users=${users} chosen=${index === at} fresh=${fresh.has(trace.trace_id)} />`)}</tbody>
       </table></div>
       ${next ? html`<p class="more"><button type="button" disabled=${asking} onClick=${more}>${asking ? "…" : "Older traces"}</button></p>` : ""}`}
   </div>`;
