@@ -53,7 +53,7 @@ class Runtime:
     def __init__(self, settings: Settings, mask: Mask | None = None) -> None:
         self.settings = settings
         self._mask = mask
-        self.sender = Sender(allow_key_in_clear=settings.allow_key_in_clear)
+        self.sender = Sender(allow_key_in_clear=settings.allow_key_in_clear, started=self._sends)
         self.registry = Registry(
             open_log=self._open_log,
             wake=self.sender.wake,
@@ -154,6 +154,10 @@ class Runtime:
         self.processes.forked()
         if self.termination is not None:
             self.termination.forked()
+
+    def _sends(self) -> None:
+        if self.termination is not None:
+            self.termination.watch()
 
     def _terminate(self, timeout_s: float) -> None:
         if os.getpid() == 1:

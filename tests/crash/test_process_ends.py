@@ -116,9 +116,10 @@ def record(thread):
             pass
 for thread in range(3):
     threading.Thread(target=record, args=(thread,)).start()
-# In the middle of it, when the main thread waits for the others: see "Known not to hold" in docs/reliability.md.
-threading.Timer(0.4, print, ["ready"]).start()
+time.sleep(0.2)
+print("ready")
 """
+    # Said just before the main thread goes to wait for the others, where it may not see the signal.
     with Program(python(WORK + code), spool=tmp_path, sink=sink) as program:
         program.wait_for("ready")
         assert program.end(signal.SIGTERM, within_s=5) == -signal.SIGTERM
@@ -129,6 +130,44 @@ threading.Timer(0.4, print, ["ready"]).start()
     assert TREE.items() <= tree.items()
     assert len(tree) > len(TREE)
     assert missing_numbers(sink) == {}
+
+
+def test_sigterm_ends_a_process_whose_main_thread_computes_in_c(sink: Sink, tmp_path: Path) -> None:
+    code = """
+import hashlib
+print('ready')
+hashlib.pbkdf2_hmac("sha256", b"a minute", b"of steps", 1_000_000_000)
+"""
+    with Program(python(WORK + code), spool=tmp_path, sink=sink) as program:
+        program.wait_for("ready")
+        assert program.end(signal.SIGTERM, within_s=5) == -signal.SIGTERM
+
+    assert parents(sink) == TREE
+    assert missing_numbers(sink) == {}
+    assert list(tmp_path.rglob("*.seg")) == []
+
+
+def test_signals_wake_the_event_loop_as_they_would_without_us(sink: Sink, tmp_path: Path) -> None:
+    code = """
+import asyncio
+async def work():
+    heard = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, heard.set)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    await asyncio.wait_for(heard.wait(), 10)
+    loop.remove_signal_handler(signal.SIGUSR1)
+asyncio.run(work())
+print(signal.set_wakeup_fd(-1))
+threading.Timer(0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+import hashlib
+hashlib.pbkdf2_hmac("sha256", b"a minute", b"of steps", 1_000_000_000)
+"""
+    with Program(python(WORK + code), spool=tmp_path, sink=sink) as program:
+        assert program.end(within_s=10) == -signal.SIGTERM, program.complaints
+
+    assert program.said == "-1\n"
+    assert parents(sink) == TREE
 
 
 def test_the_programs_own_handler_decides_and_sees_what_it_would_see_without_us(

@@ -6,22 +6,33 @@ SIG_DFL, and setting SIG_DFL puts ours back. A handler of the program's own is n
 
 Children keep the kernel's way. `multiprocessing.Pool` ends its workers by SIGTERM while it holds the lock that they
 wait for, and a handler in Python never runs when the signal comes just before such a wait (seen with CPython 3.11).
+
+Here too, then, the main thread may not come to its handler. Another thread hears of the signal at once (`Wakeup`),
+gives the main thread a moment, and does the same in its place.
 """
 
 from __future__ import annotations
 
 import _thread
+import ctypes
 import os
 import signal
 import threading
 from collections.abc import Callable
+from time import sleep
 from types import FrameType
 from typing import Any
 
 from everyspan.instrument import patch
+from everyspan.instrument.wakeup import Wakeup
 from everyspan.record.tally import TALLY
 
 _GRACE_S = 0.2
+_TURN_S = 0.1
+"""How long the main thread may take to come to its handler: a dozen busy threads are as long at their turns."""
+
+_set_handler = ctypes.CDLL(None).signal  # for any thread; Python's own is for the main thread only
+_set_handler.argtypes, _set_handler.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
 
 
 class Termination:
@@ -35,9 +46,10 @@ class Termination:
     def __init__(self, leave: Callable[[float], None], *, within_s: float) -> None:
         self._leave = leave
         self._within_s = within_s
-        self._leaving = False
         self._pid = 0
         self._handler = self._handle  # one object: a bound method is another one each time it is looked up
+        self._wakeup = Wakeup(signal.SIGTERM, self._heard)
+        self._begin_anew()
 
     def install(self) -> None:
         """Stand in for the default action, now where it is in force and later whenever it is set again.
@@ -51,8 +63,13 @@ class Termination:
         if allowed and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # through `_set`
 
+    def watch(self) -> None:
+        """From now on SIGTERM is answered also when the main thread does not come to it. Cheap to repeat."""
+        self._wakeup.listen()
+
     def forked(self) -> None:
         """In a forked child: SIGTERM is left to the kernel again."""
+        self._wakeup.forked()
         set_handler, get_handler = patch.original_of(signal.signal), patch.original_of(signal.getsignal)
         if get_handler(signal.SIGTERM) is self._handler:
             set_handler(signal.SIGTERM, signal.SIG_DFL)
@@ -60,6 +77,8 @@ class Termination:
     def _set(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if args == (signal.SIGTERM, signal.SIG_DFL) and os.getpid() == self._pid:
             args = (signal.SIGTERM, self._handler)
+            if threading.current_thread() is threading.main_thread():
+                self._wakeup.install()
         return self._as_seen(original(*args, **kwargs))
 
     def _get(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -68,14 +87,32 @@ class Termination:
     def _as_seen(self, handler: Any) -> Any:
         return signal.SIG_DFL if handler is self._handler else handler
 
+    def _begin_anew(self) -> None:
+        self._claim = _thread.allocate_lock()
+        """Taken, without waiting, by the thread that answers."""
+        self._in_place_of_main = False
+        self._done = _thread.allocate_lock()
+        self._done.acquire()
+
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if not self._leaving:  # a second SIGTERM while we deliver means: now
-            self._leaving = True
-            try:
-                self._deliver()
-            except Exception as error:  # noqa: BLE001 - no thread could be started, or gevent's hub may not wait
-                TALLY.fault("deliver at SIGTERM", error)
-        self._die()
+        if self._claim.acquire(blocking=False):
+            self._deliver()
+        elif self._in_place_of_main:  # the same signal, to which the other thread came first
+            self._in_place_of_main = False
+            self._wait()
+        self._die()  # at once at a second SIGTERM while we deliver, which means: now
+
+    def _heard(self) -> None:
+        """SIGTERM came, says the thread that listens: the main thread's affair, for a moment."""
+        sleep(_TURN_S)
+        get_handler = patch.original_of(signal.getsignal)
+        if get_handler(signal.SIGTERM) is not self._handler:
+            return
+        self._in_place_of_main = True  # before the claim: the main thread may come to find it taken
+        if self._claim.acquire(blocking=False):
+            self._deliver()
+            self._die()
+        self._in_place_of_main = False
 
     def _deliver(self) -> None:
         """Let another thread deliver while this one stands still, wherever the signal found it.
@@ -84,8 +121,7 @@ class Termination:
         that would be a deadlock; there it costs no more than the time, and the spool keeps everything. For the same
         reason the thread is started below `threading`, whose locks we may be holding, too.
         """
-        done = _thread.allocate_lock()
-        done.acquire()
+        done = self._done
 
         def deliver() -> None:
             try:
@@ -95,13 +131,23 @@ class Termination:
             finally:
                 done.release()
 
-        _thread.start_new_thread(deliver, ())
-        done.acquire(timeout=self._within_s + _GRACE_S)
+        try:
+            _thread.start_new_thread(deliver, ())
+            self._wait()
+        except Exception as error:  # noqa: BLE001 - no thread could be started, or gevent's hub may not wait
+            TALLY.fault("deliver at SIGTERM", error)
+
+    def _wait(self) -> None:
+        if self._done.acquire(timeout=self._within_s + _GRACE_S):
+            self._done.release()  # two threads may wait
 
     def _die(self) -> None:
-        set_handler = patch.original_of(signal.signal)
-        set_handler(signal.SIGTERM, signal.SIG_DFL)
+        handler = _set_handler(signal.SIGTERM, None)
         os.kill(os.getpid(), signal.SIGTERM)
-        # Still here: we are process 1 of a container, to which the kernel sends no signal that it does not handle.
-        set_handler(signal.SIGTERM, self._handler)
-        self._leaving = False
+        if (
+            os.getpid() == 1
+        ):  # of a container, to which the kernel sends no signal that it does not handle: it goes on
+            if handler:
+                _set_handler(signal.SIGTERM, handler)
+                signal.siginterrupt(signal.SIGTERM, True)  # as Python sets its handlers
+            self._begin_anew()

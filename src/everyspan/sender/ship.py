@@ -42,6 +42,7 @@ class Sender:
         linger_s: how long the first span waits for others to share its POST, unless a flush waits.
         proxies: proxy URL by scheme; None for those of the environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY).
         allow_key_in_clear: let a key travel over plain http to another machine.
+        started: called when the thread has started, in the thread that made it so.
         clock: monotonic seconds.
     """
 
@@ -55,6 +56,7 @@ class Sender:
         linger_s: float = 0.1,
         proxies: Mapping[str, str] | None = None,
         allow_key_in_clear: bool = False,
+        started: Callable[[], None] | None = None,
         clock: Callable[[], float] = monotonic_s,
     ) -> None:
         import_the_rest()  # not with the first span: a child may be forked while another thread is at it
@@ -63,6 +65,7 @@ class Sender:
         self._timing = Timing(answer_s=timeout_s, linger_s=linger_s, clock=clock)
         self._proxies = proxies
         self._allow_key_in_clear = allow_key_in_clear
+        self._started = started
         self._registered: list[tuple[Destination, Log, Path]] = []
         self._begin_anew()
         _senders.add(self)
@@ -193,6 +196,8 @@ class Sender:
                 self.errors[type(error).__name__] += 1
                 return
             self._thread = thread
+        if self._started is not None:
+            self._started()
 
     def _run(self) -> None:
         suppress_instrumentation()
