@@ -84,14 +84,17 @@ bench: .venv/.ready
 # No host of a package index ends up in the locks: they hold names, versions and hashes.
 # A week's rest for new releases, so that a poisoned one is found by somebody else first.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+# Of the time of the oldest litellm, but for pydantic: requirements/oldest-overrides.txt says why.
+OF_MAY := --exclude-newer 2026-05-01T00:00:00Z --override requirements/oldest-overrides.txt \
+  $(foreach package,pydantic pydantic-core typing-extensions typing-inspection,--exclude-newer-package "$(package)=7 days")
 lock: .venv/.ready
 	$(COMPILE) requirements/bootstrap.in --upgrade --exclude-newer "7 days" --output-file requirements/bootstrap.txt
 	$(COMPILE) requirements/dev.in pyproject.toml --extra all --extra chdb --group dev --upgrade \
 	  --exclude-newer "7 days" --override requirements/overrides.txt --output-file requirements/dev.txt
 	$(COMPILE) requirements/oldest.in pyproject.toml --extra all --group build --group clients --group test --upgrade \
-	  --exclude-newer 2026-05-01T00:00:00Z --output-file requirements/oldest.txt
+	  $(OF_MAY) --output-file requirements/oldest.txt
 	$(COMPILE) requirements/oldest-clients.in pyproject.toml --extra server --group build --group test --upgrade \
-	  --exclude-newer 2026-05-01T00:00:00Z --output-file requirements/oldest-clients.txt
+	  $(OF_MAY) --output-file requirements/oldest-clients.txt
 	$(COMPILE) requirements/overlaps.in pyproject.toml --extra all --group build --group clients --group test --upgrade \
 	  --prerelease if-necessary-or-explicit --exclude-newer "7 days" --override requirements/overrides.txt \
 	  --output-file requirements/overlaps.txt
