@@ -30,6 +30,15 @@ def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
         yield address
 
 
+@pytest.fixture(scope="module")
+def module_store_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """As `store_url`, for tests that only read what all of them share."""
+    if not CLICKHOUSE:
+        return f"sqlite:///{tmp_path_factory.mktemp('shared') / 'spans.db'}"
+    address: Callable[[str], str] = request.getfixturevalue("clickhouse")
+    return address(f"test_{os.getpid()}_{next(_databases)}")
+
+
 @pytest.fixture(params=["clickhouse" if CLICKHOUSE else "sqlite"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a store of the kind under test may be created; with `_1` and so on behind it there is another one."""

@@ -26,8 +26,8 @@ LATER = "2025-11-22T10:00:05.000Z"
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with running(tmp_path, keys=KEYS) as opened:
+def server(tmp_path: Path, store_url: str) -> Iterator[Server]:
+    with running(tmp_path / "data", keys=KEYS, store=store_url) as opened:
         yield opened
 
 

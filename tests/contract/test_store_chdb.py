@@ -15,7 +15,7 @@ import pytest
 HERE = Path(__file__).parent
 MINUTES_LONG = ("test_any_order_any_batches_and_redelivery_give_one_answer",)
 """Sixty examples of what is a pure function of the rows; SQLite runs them."""
-CONTRACT = ("reads", "questions", "exactly_once", "twins", "bills", "upkeep", "served", "http")
+CONTRACT = ("reads", "questions", "scores", "exactly_once", "twins", "bills", "upkeep", "served", "http")
 
 _WITHOUT = " and ".join(f"not {name}" for name in MINUTES_LONG)
 

@@ -17,7 +17,6 @@ import pytest
 from everyspan.errors import StoreError
 from everyspan.store.migrate import APPLICATION_ID
 from everyspan.store.reads import TraceFilter, WriterFilter
-from everyspan.store.scores import Score, ScoreFilter
 from everyspan.store.sqlite import SqliteStore
 from everyspan.store.store import open_store
 from everyspan.store.upkeep import Deletion
@@ -203,22 +202,3 @@ def test_a_backup_never_replaces_a_file(path: Path, tmp_path: Path) -> None:
         store.back_up(tmp_path / "mine")
 
     assert (tmp_path / "mine").read_text() == "precious"
-
-
-def test_scores_go_with_the_trace_that_they_judge(path: Path) -> None:
-    def score(number: int, **changes: Any) -> Score:
-        values: dict[str, Any] = {"project": "default", "data_type": "NUMERIC", "value": 1.0, "at_ns": 5}
-        return Score(id=f"s{number}", name="good", created_ns=5, **(values | changes))
-
-    with closing(SqliteStore(path)) as store:
-        store.insert([call(1), call(2)])
-        store.put_scores(
-            [score(1, trace_id=trace_id(1)), score(2, trace_id=trace_id(2)), score(3, session="s")]
-        )
-
-        store.delete(Deletion(project="default", trace_id=trace_id(1)))
-        after_trace = [each.id for each in store.list_scores(ScoreFilter(project="default"))]
-        store.delete(Deletion(project="default", all_of_it=True))
-
-        assert sorted(after_trace) == ["s2", "s3"]
-        assert store.list_scores(ScoreFilter(project="default")) == []

@@ -15,6 +15,7 @@ from everyspan.store.copying import copy
 from everyspan.store.groups import GroupFilter, TraceBy
 from everyspan.store.reads import TraceFilter, WriterFilter
 from everyspan.store.rows import SpanRow
+from everyspan.store.scores import Score, ScoreFilter
 from everyspan.store.store import Store, open_store
 from everyspan.store.upkeep import Deleted, Deletion
 from tests.store_rows import call, dropped, everything, numbers, sighting, span, span_id, stamped, trace_id
@@ -158,12 +159,21 @@ def test_everything_moves_into_another_kind_of_store_and_back_and_is_proven_the_
         first.insert(
             rows, [numbers(1), dropped(3, 4), numbers(7)], [sighting(9, closed=True, about='{"a": 1}')]
         )
+        scores = [
+            Score(project=project, id="s", name="good", data_type="NUMERIC", value=0.1, at_ns=5, created_ns=4)
+            for project in ("default", "of which nothing else is kept")
+        ]
+        first.put_scores(scores)
 
         there = copy(first, store)
         back = copy(store, last)
 
         assert (there.differences, back.differences) == ([], [])
         assert (there.new, back.new) == (len(rows), len(rows))
+        assert (there.scores, back.scores) == (2, 2)
+        assert [last.list_scores(ScoreFilter(project=each.project)) for each in scores] == [
+            [each] for each in scores
+        ]
         assert everything(last) == everything(first)
 
 
@@ -171,9 +181,13 @@ def test_a_copy_names_what_is_not_the_same(store: Store, tmp_path: Path) -> None
     with closing(open_store(tmp_path / "from.db")) as first:
         first.insert([call(1)], [numbers(1)])
         store.insert([call(2, "0.000000000000000000000000000001"), stamped(3, 2)])
+        store.put_scores(
+            [Score(project="p", id="s", name="n", data_type="NUMERIC", value=1, at_ns=5, created_ns=4)]
+        )
 
         found = copy(first, store).differences
 
-    assert len(found) == 6
+    assert len(found) == 7
+    assert any("0 scores here and 1 there" in each for each in found)
     assert any("costs of a model" in each for each in found)
     assert any("writers" in each for each in found)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from everyspan.server import Server, running
-from everyspan.store.scores import Score, SingleStore
+from everyspan.store.scores import Score
 from tests.browsing import complaints, deliver, launched, needs_chromium, tab
 from tests.collector_requests import get
 from tests.web_traces import WRITER, Story, afternoon
@@ -96,7 +96,6 @@ def test_scores_stand_beside_what_they_judge(desk: Desk, page: Any) -> None:
         "comment": "by hand",
     }
     store = desk.server.store
-    assert isinstance(store, SingleStore)
     store.put_scores(
         [
             Score(id="1", name="helpful", data_type="BOOLEAN", value=1, **shared),

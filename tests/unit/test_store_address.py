@@ -44,7 +44,9 @@ def test_an_address_that_means_nothing_is_refused_without_its_password(url: str)
 
 def statements(layout: Layout) -> str:
     return "\n".join(
-        statement for _, script in steps() for statement in (*layout.statements(script), *layout.spread())
+        statement
+        for _, script in steps()
+        for statement in (*layout.statements(script), *layout.spread(script))
     )
 
 
@@ -52,7 +54,10 @@ def test_on_a_cluster_tables_are_replicated_and_spread_by_trace_on_every_server(
     said = statements(Layout("spans_db", "main"))
 
     tables = re.findall(r"CREATE TABLE IF NOT EXISTS (\S+) ON CLUSTER `main`", said)
-    assert tables == [f"`spans_db`.{name}" for name in ("spans_local", "writers_local", "spans", "writers")]
+    first, more = ("spans", "writers"), ("scores",)
+    assert tables == [
+        f"`spans_db`.{name}{end}" for step in (first, more) for end in ("_local", "") for name in step
+    ]
     assert (
         "ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/spans_db/spans', '{replica}', version, gone)"
         in said

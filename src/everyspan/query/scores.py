@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from everyspan.errors import SettingsError
 from everyspan.query.traces import MOST_TRACES
-from everyspan.store.scores import Score, ScoreFilter, SingleStore
+from everyspan.store.scores import Score, ScoreFilter
 from everyspan.store.store import Store
 
 __all__ = ["Score", "ScoreFilter", "ScorePage", "list_scores"]
@@ -22,7 +22,7 @@ class ScorePage:
 
 
 def list_scores(store: Store, wanted: ScoreFilter) -> ScorePage:
-    """One page of scores. A store that keeps none has none.
+    """One page of scores.
 
     Raises:
         SettingsError: the limit is not from 1 to 1000.
@@ -30,8 +30,6 @@ def list_scores(store: Store, wanted: ScoreFilter) -> ScorePage:
     """
     if not 1 <= wanted.limit <= MOST_TRACES:
         raise SettingsError(f"limit is {wanted.limit}; it takes 1 to {MOST_TRACES}")
-    if not isinstance(store, SingleStore):
-        return ScorePage(scores=())
     found = store.list_scores(wanted)
     more = wanted.skip + len(found) < store.count_scores(wanted)
     return ScorePage(scores=tuple(found), next_skip=wanted.skip + len(found) if more and found else None)

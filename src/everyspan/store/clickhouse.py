@@ -7,6 +7,7 @@ merges had happened (FINAL), and before an insert what is stored already is left
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from everyspan.errors import StoreError
 from everyspan.store import (
     clickhouse_costs,
+    clickhouse_scores,
     clickhouse_traces,
     clickhouse_upkeep,
     clickhouse_write,
@@ -49,6 +51,7 @@ from everyspan.store.reads import (
     WriterState,
 )
 from everyspan.store.rows import Numbers, Sighting, SpanRow
+from everyspan.store.scores import Score, ScoreFilter, SpanFilter
 from everyspan.store.upkeep import Deleted, Deletion, SpanPage
 
 _READ = {"final": 1, "do_not_merge_across_partitions_select_final": 1, "join_use_nulls": 1}
@@ -87,11 +90,10 @@ class ClickHouseStore:
         self, spans: Sequence[SpanRow], numbers: Sequence[Numbers] = (), sightings: Sequence[Sighting] = ()
     ) -> Inserted:
         """See `Store.insert`. One thread at a time; others wait."""
-        if self.read_only:
-            raise StoreError(f"store {self.address} is open for reading only")
+        self._check_writable()
         batch = limits.acceptable(spans, numbers, sightings)
         with self._write_lock, self._translated("write to"):
-            return clickhouse_write.insert(self._ask, self._put, self._do, self._take_out, batch)
+            return clickhouse_write.insert(self._ask, self._put, self._do, self._take_out_spans, batch)
 
     def list_traces(self, wanted: TraceFilter) -> list[TraceSummary]:
         """See `Store.list_traces`."""
@@ -126,6 +128,13 @@ class ClickHouseStore:
         with self._translated("read"):
             return [row[0] for row in self._ask(sql, {"trace_id": trace_id})]
 
+    def projects(self) -> list[str]:
+        """See `Store.projects`."""
+        tables = ("spans", "writers", "scores")
+        sql = " UNION DISTINCT ".join(f"SELECT toString(project) AS project FROM {name}" for name in tables)
+        with self._translated("read"):
+            return sorted(row[0] for row in self._ask(sql, {}))
+
     def cost_groups(self, by: CostBy, wanted: CostFilter, *, each: Each | None = None) -> list[CostGroup]:
         """See `Store.cost_groups`."""
         with self._translated("read"):
@@ -148,6 +157,41 @@ class ClickHouseStore:
         with self._translated("read"):
             return clickhouse_writers.unnumbered(self._ask, wanted)
 
+    def put_scores(self, scores: Sequence[Score]) -> None:
+        """See `SingleStore.put_scores`."""
+        self._check_writable()
+        with self._write_lock, self._translated("write to"):
+            clickhouse_scores.put(self._ask, self._add, scores)
+
+    def list_scores(self, wanted: ScoreFilter) -> list[Score]:
+        """See `SingleStore.list_scores`."""
+        with self._translated("read"):
+            return clickhouse_scores.list_scores(self._ask, wanted)
+
+    def count_scores(self, wanted: ScoreFilter) -> int:
+        """See `SingleStore.count_scores`."""
+        with self._translated("read"):
+            return clickhouse_scores.count_scores(self._ask, wanted)
+
+    def delete_score(self, project: str, score_id: str) -> bool:
+        """See `SingleStore.delete_score`. The answer comes when no file holds it any more."""
+        self._check_writable()
+        with self._write_lock, self._translated("delete from"):
+            there = clickhouse_scores.count_scores(self._ask, ScoreFilter(project=project, ids=(score_id,)))
+            if there:
+                self._take_out("scores", project, "id = {id:String}", {"id": score_id})
+        return bool(there)
+
+    def list_spans(self, wanted: SpanFilter) -> list[SpanRow]:
+        """See `SingleStore.list_spans`."""
+        with self._translated("read"):
+            return clickhouse_scores.list_spans(self._ask, wanted)
+
+    def count_spans(self, wanted: SpanFilter) -> int:
+        """See `SingleStore.count_spans`."""
+        with self._translated("read"):
+            return clickhouse_scores.count_spans(self._ask, wanted)
+
     def read_spans(self, after: str = "", *, project: str = "", limit: int = 1000) -> SpanPage:
         """See `Store.read_spans`."""
         with self._translated("read"):
@@ -155,8 +199,7 @@ class ClickHouseStore:
 
     def delete(self, wanted: Deletion) -> Deleted:
         """See `Store.delete`. Inserts of this process wait; those of others are not disturbed."""
-        if self.read_only:
-            raise StoreError(f"store {self.address} is open for reading only")
+        self._check_writable()
         gone = Deleted()
         layout, at_once = self.address.layout, clickhouse_upkeep.AT_ONCE
         with self._write_lock, self._translated("delete from"):
@@ -168,7 +211,7 @@ class ClickHouseStore:
                 )
                 gone = Deleted(traces=gone.traces + done.traces, spans=gone.spans + done.spans)
             if wanted.all_of_it:
-                clickhouse_upkeep.forget_writers(self._change, layout, wanted.project)
+                clickhouse_upkeep.forget_rest(self._change, layout, wanted.project)
         return gone
 
     def close(self) -> None:
@@ -192,6 +235,13 @@ class ClickHouseStore:
         rows: Sequence[Sequence[Any]] = found.result_rows
         return rows
 
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise StoreError(f"store {self.address} is open for reading only")
+
+    def _add(self, table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> None:
+        self._put(table, rows, columns, uuid.uuid4().hex)
+
     def _put(self, table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str], token: str) -> None:
         settings = {**self.address.insert_settings(), "insert_deduplication_token": token}
         self._connected().insert(table, rows, column_names=list(columns), settings=settings)
@@ -199,11 +249,14 @@ class ClickHouseStore:
     def _do(self, statement: str, parameters: dict[str, Any]) -> None:
         self._connected().command(statement, parameters=parameters, settings=self.address.insert_settings())
 
-    def _take_out(self, project: str, condition: str, parameters: dict[str, Any]) -> None:
+    def _take_out_spans(self, project: str, condition: str, parameters: dict[str, Any]) -> None:
+        self._take_out("spans", project, condition, parameters)
+
+    def _take_out(self, table: str, project: str, condition: str, parameters: dict[str, Any]) -> None:
         layout = self.address.layout
         whose = f"project = {{whose:String}} AND {condition}"
         self._change(
-            f"ALTER TABLE {layout.local('spans')} {layout.on_cluster} DELETE WHERE {whose}",
+            f"ALTER TABLE {layout.local(table)} {layout.on_cluster} DELETE WHERE {whose}",
             {**parameters, "whose": project},
         )
 

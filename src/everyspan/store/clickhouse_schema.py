@@ -54,9 +54,11 @@ class Layout:
         for statement in filter(None, map(str.strip, plain.split(";"))):
             yield statement.format(**places)
 
-    def spread(self) -> Iterator[str]:
-        """The tables over all shards; none without a cluster."""
+    def spread(self, script: str) -> Iterator[str]:
+        """Over all shards, the tables that a step of the schema makes; none without a cluster."""
         for table, by in TABLES.items() if self.cluster else ():
+            if f"{{{table}_engine}}" not in script:
+                continue
             whole = f"{quoted(self.database)}.{table}"
             yield (
                 f"CREATE TABLE IF NOT EXISTS {whole} {self.on_cluster} AS {self.local(table)} ENGINE = Distributed("
@@ -64,7 +66,7 @@ class Layout:
             )
 
 
-TABLES = {"spans": "trace_id", "writers": "writer"}
+TABLES = {"spans": "trace_id", "writers": "writer", "scores": "id"}
 """Each table, and by what its rows are spread over a cluster: a trace is on one shard."""
 
 _WINDOW = "non_replicated_deduplication_window = 1000"
@@ -111,7 +113,7 @@ def migrate(client: Client, layout: Layout, *, read_only: bool, where: str) -> N
     client.command(f"{made} ENGINE = {engine} ORDER BY version")
     for number, script in steps():
         if number > version:
-            for statement in (*layout.statements(script), *layout.spread()):
+            for statement in (*layout.statements(script), *layout.spread(script)):
                 client.command(statement)
             client.command(f"INSERT INTO {database}.schema_steps VALUES ({number}, now())")
 

@@ -42,6 +42,7 @@ def delete(ask: Ask, put: Put, do: Do, layout: Layout, project: str, traces: Seq
         f"SELECT writer, count() FROM spans WHERE {whose} AND writer != '' GROUP BY writer", bound.values
     )
     do(f"ALTER TABLE {layout.local('spans')} {layout.on_cluster} DELETE WHERE {whose}", bound.values)
+    do(f"ALTER TABLE {layout.local('scores')} {layout.on_cluster} DELETE WHERE {whose}", bound.values)
     counts = {row[0]: row[1] for row in of_writer}
     changed = []
     for at, account in clickhouse_writers.accounts(ask, ((project, writer) for writer in counts)).items():
@@ -54,11 +55,12 @@ def delete(ask: Ask, put: Put, do: Do, layout: Layout, project: str, traces: Seq
     return Deleted(traces=found, spans=spans)
 
 
-def forget_writers(do: Do, layout: Layout, project: str) -> None:
-    """Delete the accounts of a project's writers."""
+def forget_rest(do: Do, layout: Layout, project: str) -> None:
+    """Delete what a project has beside traces: the accounts of its writers, and scores of sessions."""
     bound = Bound()
-    table = layout.local("writers")
-    do(f"ALTER TABLE {table} {layout.on_cluster} DELETE WHERE project = {bound.put(project)}", bound.values)
+    whose = f"project = {bound.put(project)}"
+    for table in ("writers", "scores"):
+        do(f"ALTER TABLE {layout.local(table)} {layout.on_cluster} DELETE WHERE {whose}", bound.values)
 
 
 def read_spans(ask: Ask, after: str, *, project: str, limit: int) -> SpanPage:

@@ -48,6 +48,12 @@ class Where:
             if value:
                 self.add(f"{column} = {self.bound.put(value)}")
 
+    def one_of(self, **columns: Sequence[str]) -> None:
+        """The column has one of these values, where some were asked for; an empty one is the value of nobody."""
+        for column, values in columns.items():
+            if values:
+                self.add(f"{column} IN {self.bound.put(list(values))} AND {column} != ''")
+
     def between(self, column: str, since: int | None, until: int | None) -> None:
         # Bounds beyond what a column holds narrow nothing, or leave nothing.
         if since is not None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
-from everyspan.errors import StoreError
 from everyspan.model.ids import Seq
 from everyspan.store.groups import Each
 from everyspan.store.ranges import merge, size, subtract
 from everyspan.store.reads import CostBy, CostFilter, Range, TraceFilter, WriterFilter, WriterState
 from everyspan.store.rows import INTERRUPTED, Numbers, Sighting
-from everyspan.store.scores import ScoreFilter, SingleStore
+from everyspan.store.scores import Score, ScoreFilter
 from everyspan.store.store import Store
 
 _AT_ONCE = 2000
@@ -47,7 +47,7 @@ def copy(source: Store, target: Store, *, progress: Callable[[Copied], None] = l
     target that held something before is different for it.
 
     Raises:
-        StoreError: one of them cannot be read or written, or the target can not hold what the source has.
+        StoreError: one of them cannot be read or written.
     """
     copied = Copied()
     seqs: dict[tuple[str, str], _Seqs] = defaultdict(_Seqs)
@@ -70,19 +70,14 @@ def copy(source: Store, target: Store, *, progress: Callable[[Copied], None] = l
     for state in source.writers(WriterFilter()):
         numbers, sighting = _account(state, seqs[state.project, state.writer])
         target.insert([], numbers, [sighting])
-    copied.scores = _copy_scores(source, target)
+    _copy_scores(source, target, copied)
     copied.differences = list(differences(source, target))
     return copied
 
 
 def differences(one: Store, other: Store) -> Iterator[str]:
-    """What is not the same in two stores: counts, sums to the last digit, by project, model and day, and the audit."""
-    projects = {
-        group.value for store in (one, other) for group in store.cost_groups(CostBy.PROJECT, CostFilter())
-    }
-    for store in (one, other):
-        projects |= {state.project for state in store.writers(WriterFilter())}
-        projects |= {group.project for group in store.unnumbered(WriterFilter())}
+    """What is not the same in two stores: counts, sums to the last digit by project, model, day; scores; the audit."""
+    projects = {*one.projects(), *other.projects()}
     for project in ("", *sorted(projects)):
         name = f"project {project}" if project else "all projects"
         totals = [store.trace_totals(TraceFilter(project=project)) for store in (one, other)]
@@ -94,6 +89,8 @@ def differences(one: Store, other: Store) -> Iterator[str]:
         ]
         if costs[0] != costs[1]:
             yield f"{name}: the costs of a model on a day are not the same"
+    for project in sorted(projects):
+        yield from _score_differences(one, other, project)
     writers = [list(map(_comparable, store.writers(WriterFilter()))) for store in (one, other)]
     if writers[0] != writers[1]:
         yield "the accounts of writers are not the same"
@@ -147,20 +144,28 @@ def _first(ranges: list[Range], count: int) -> list[Range]:
     return taken
 
 
-def _copy_scores(source: Store, target: Store) -> int:
-    if not isinstance(source, SingleStore):
-        return 0
-    count = 0
-    projects = {group.project for group in source.unnumbered(WriterFilter())}
-    projects |= {state.project for state in source.writers(WriterFilter())}
-    for project in sorted(projects):
-        copied = 0
-        while scores := source.list_scores(ScoreFilter(project=project, limit=1000, skip=copied)):
-            if not isinstance(target, SingleStore):
-                raise StoreError(
-                    f"project {project} has scores, which the target does not keep; its spans are copied"
-                )
-            target.put_scores(scores)
-            copied += len(scores)
-        count += copied
-    return count
+def _scores(store: Store, project: str) -> Iterator[Score]:
+    """All scores of a project, in one order whatever the store."""
+    wanted = ScoreFilter(project=project, limit=_AT_ONCE)
+    while page := store.list_scores(wanted):
+        yield from page
+        wanted = replace(wanted, before=(page[-1].at_ns, page[-1].id))
+
+
+def _copy_scores(source: Store, target: Store, copied: Copied) -> None:
+    for project in source.projects():
+        scores = _scores(source, project)
+        while some := list(islice(scores, _AT_ONCE)):
+            target.put_scores(some)
+            copied.scores += len(some)
+
+
+def _score_differences(one: Store, other: Store, project: str) -> Iterator[str]:
+    counts = [store.count_scores(ScoreFilter(project=project)) for store in (one, other)]
+    if counts[0] != counts[1]:
+        yield f"project {project}: {counts[0]} scores here and {counts[1]} there"
+        return
+    for mine, theirs in zip(_scores(one, project), _scores(other, project), strict=False):
+        if mine != theirs:
+            yield f"project {project}: the score {mine.id} is not the same"
+            return

@@ -1,10 +1,10 @@
-"""Judgements about traces, spans and sessions, and single spans by their fields: what a store offers beside `Store`."""
+"""Judgements about traces, spans and sessions, and single spans by their fields: a part of `Store`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from everyspan.store.rows import SpanRow
 
@@ -85,9 +85,8 @@ class SpanFilter:
     before: Position | None = None
 
 
-@runtime_checkable
 class SingleStore(Protocol):
-    """A store that keeps scores and can list single spans. Raises only StoreError; any thread may call it."""
+    """The side of a store that keeps scores and lists single spans. Raises only StoreError; any thread may call it."""
 
     def put_scores(self, scores: Sequence[Score]) -> None:
         """Keep them; when it returns they survive the death of process and machine."""

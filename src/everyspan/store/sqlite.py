@@ -134,6 +134,11 @@ class SqliteStore:
         with self._reading() as connection:
             return sqlite_read.projects_of(connection.sql, trace_id)
 
+    def projects(self) -> list[str]:
+        """See `Store.projects`."""
+        with self._reading() as connection:
+            return sqlite_read.projects(connection.sql)
+
     def cost_groups(self, by: CostBy, wanted: CostFilter, *, each: Each | None = None) -> list[CostGroup]:
         """See `Store.cost_groups`."""
         with self._reading() as connection:

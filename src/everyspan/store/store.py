@@ -30,12 +30,13 @@ from everyspan.store.reads import (
     WriterState,
 )
 from everyspan.store.rows import Numbers, Sighting, SpanRow
+from everyspan.store.scores import SingleStore
 from everyspan.store.upkeep import Deleted, Deletion, SpanPage
 
 __all__ = ["Inserted", "Refused", "Store", "open_store"]
 
 
-class Store(Protocol):
+class Store(SingleStore, Protocol):
     """Keeps spans and answers questions. Every method may be called from any thread, and raises only StoreError."""
 
     def insert(
@@ -77,6 +78,9 @@ class Store(Protocol):
 
     def projects_of(self, trace_id: str) -> list[str]:
         """The projects in which a trace with this id exists, sorted."""
+
+    def projects(self) -> list[str]:
+        """Every project of which anything is kept, sorted."""
 
     def cost_groups(self, by: CostBy, wanted: CostFilter, *, each: Each | None = None) -> list[CostGroup]:
         """Billed calls by group, divided by hour or day when asked, sorted by value and period. The sums are exact."""

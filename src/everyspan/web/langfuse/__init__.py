@@ -7,7 +7,6 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from everyspan.collector.keys import DEFAULT_PROJECT
-from everyspan.store.scores import SingleStore
 from everyspan.store.store import Store
 from everyspan.version import __version__
 from everyspan.web.endpoint import json_response
@@ -15,7 +14,7 @@ from everyspan.web.guard import PROJECT
 from everyspan.web.langfuse.ids import trace_id_of
 from everyspan.web.langfuse.ingestion import Ingestion
 from everyspan.web.langfuse.metrics import Metrics
-from everyspan.web.langfuse.reads import Reads, Stores
+from everyspan.web.langfuse.reads import Reads
 from everyspan.web.langfuse.scores import Scores
 
 
@@ -28,11 +27,8 @@ def routes(store: Store) -> list[Route]:
         # What the SDK's get_trace_url() makes.
         Route("/project/{project}/traces/{trace_id}", _trace_page, methods=["GET"]),
     ]
-    if isinstance(store, SingleStore):
-        found += Scores(store).routes()
-        found += Reads(Stores(store, store)).routes()
-        found += Ingestion(Stores(store, store)).routes()
-    found += Metrics(store).routes()
+    for part in (Scores(store), Reads(store), Ingestion(store), Metrics(store)):
+        found += part.routes()
     return [
         *found,
         Route("/api/public/{rest:path}", _not_here, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),

@@ -17,9 +17,9 @@ from starlette.routing import Route
 from everyspan.clock import now_ns
 from everyspan.store.rows import SpanRow
 from everyspan.store.scores import Score, SpanFilter
+from everyspan.store.store import Store
 from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint, ns_of
 from everyspan.web.langfuse.ingested import EVENTS, KINDS, key_of, row_of
-from everyspan.web.langfuse.reads import Stores
 from everyspan.web.langfuse.scores import score_from
 
 _MOST_EVENTS = 5_000
@@ -28,8 +28,8 @@ _MOST_EVENTS = 5_000
 class Ingestion:
     """The endpoint, over one store. Batches are taken one at a time: each reads what the last one wrote."""
 
-    def __init__(self, stores: Stores) -> None:
-        self._traces, self._single = stores
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._one_at_a_time = threading.Lock()
 
     def routes(self) -> list[Route]:
@@ -55,7 +55,7 @@ class Ingestion:
                 errors.append(
                     {"id": name, "status": 400, "message": str(refused), "error": "InvalidRequestError"}
                 )
-        self._single.put_scores(scores)
+        self._store.put_scores(scores)
         with self._one_at_a_time:
             impossible = self._keep(asked.project, events)
         successes = [each for each in successes if each["id"] not in impossible]
@@ -77,14 +77,14 @@ class Ingestion:
                 why = f"the body cannot be read: {type(malformed).__name__}: {str(malformed)[:200]}"
                 impossible |= {str(event.get("id", ""))[:200]: why for event in new}
         if rows:
-            self._traces.insert(rows)
+            self._store.insert(rows)
         return impossible
 
     def _known(self, project: str, keys: Sequence[str]) -> list[SpanRow]:
         found: list[SpanRow] = []
         for start in range(0, len(keys), 500):
             some = tuple(keys[start : start + 500])
-            found += self._single.list_spans(SpanFilter(project=project, keys=some, limit=len(some)))
+            found += self._store.list_spans(SpanFilter(project=project, keys=some, limit=len(some)))
         return found
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from starlette.routing import Route
 
 from everyspan.store.reads import TraceFilter, TraceSummary
 from everyspan.store.rows import SpanRow
-from everyspan.store.scores import ScoreFilter, SingleStore, SpanFilter
+from everyspan.store.scores import ScoreFilter, SpanFilter
 from everyspan.store.store import Store
 from everyspan.web.langfuse import shapes
 from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint, iso, missing, paged
@@ -20,18 +20,11 @@ _MOST_ROWS = 1000
 _LEVELS = {"ERROR": ("error",)}
 
 
-class Stores(NamedTuple):
-    """The two sides of one store."""
-
-    traces: Store
-    single: SingleStore
-
-
 class Reads:
     """The endpoints, over one store."""
 
-    def __init__(self, stores: Stores) -> None:
-        self._traces, self._single = stores
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def routes(self) -> list[Route]:
         """The routes."""
@@ -51,7 +44,7 @@ class Reads:
             raise RequestError("parseIoAsJson is not supported; input and output are text")
         limit = asked.whole("limit", default=50, most=_MOST_ROWS)
         wanted = _span_filter(asked, limit=limit + 1, cursor=asked.one("cursor"))
-        found = self._single.list_spans(wanted)
+        found = self._store.list_spans(wanted)
         last = found[limit - 1] if len(found) > limit else None
         meta = {} if last is None else {"cursor": f"{last.start_ns}.{last.key}"}
         return {"data": [shapes.observation(row) for row in found[:limit]], "meta": meta}
@@ -60,13 +53,13 @@ class Reads:
         """Spans by page."""
         page, limit = asked.whole("page", default=1, most=10_000), asked.whole("limit", default=50, most=100)
         wanted = _span_filter(asked, limit=limit, skip=(page - 1) * limit)
-        found = [shapes.legacy_observation(row) for row in self._single.list_spans(wanted)]
-        return paged(found, page=page, limit=limit, total=self._single.count_spans(wanted))
+        found = [shapes.legacy_observation(row) for row in self._store.list_spans(wanted)]
+        return paged(found, page=page, limit=limit, total=self._store.count_spans(wanted))
 
     def legacy_observation(self, asked: Asked) -> object:
         """One span by its id."""
         wanted = SpanFilter(project=asked.project, span_ids=(span_id_of(asked.path["id"]),), limit=1)
-        for row in self._single.list_spans(wanted):
+        for row in self._store.list_spans(wanted):
             return shapes.legacy_observation(row)
         raise missing(f"Observation {asked.path['id'][:80]!r}")
 
@@ -74,13 +67,13 @@ class Reads:
         """Traces by page, latest first."""
         page, limit = asked.whole("page", default=1, most=10_000), asked.whole("limit", default=50, most=100)
         wanted = self._trace_filter(asked, limit=min(page * limit, _MOST_ROWS))
-        found = self._traces.list_traces(wanted)[(page - 1) * limit : page * limit]
-        total = self._traces.trace_totals(wanted).traces
+        found = self._store.list_traces(wanted)[(page - 1) * limit : page * limit]
+        total = self._store.trace_totals(wanted).traces
         return paged([self._trace(summary) for summary in found], page=page, limit=limit, total=total)
 
     def trace(self, asked: Asked) -> object:
         """A trace with everything in it."""
-        found = self._traces.read_trace(trace_id_of(asked.path["id"]), project=asked.project)
+        found = self._store.read_trace(trace_id_of(asked.path["id"]), project=asked.project)
         if found is None:
             raise missing(f"Trace {asked.path['id'][:80]!r}")
         summary, rows = found
@@ -93,7 +86,7 @@ class Reads:
     def sessions(self, asked: Asked) -> object:
         """Sessions by page, those with the latest trace first."""
         page, limit = asked.whole("page", default=1, most=10_000), asked.whole("limit", default=50, most=100)
-        traces = self._traces.list_traces(self._trace_filter(asked, limit=_MOST_ROWS))
+        traces = self._store.list_traces(self._trace_filter(asked, limit=_MOST_ROWS))
         first: dict[str, int] = {}
         environment: dict[str, str] = {}
         for trace in traces:
@@ -107,25 +100,25 @@ class Reads:
         """A session with its traces."""
         session = asked.path["id"]
         wanted = TraceFilter(project=asked.project, session=session, limit=_MOST_ROWS)
-        found = self._traces.list_traces(wanted)
+        found = self._store.list_traces(wanted)
         if not found:
             raise missing(f"Session {session[:80]!r}")
         shown = _session(asked, session, min(trace.started_ns for trace in found), found[0].environment)
         return {**shown, "traces": [self._trace(summary) for summary in found]}
 
     def _trace(self, summary: TraceSummary) -> dict[str, Any]:
-        found = self._traces.read_trace(summary.trace_id, project=summary.project)
+        found = self._store.read_trace(summary.trace_id, project=summary.project)
         rows: Sequence[SpanRow] = found[1] if found else ()
         scores = ScoreFilter(project=summary.project, trace_ids=(summary.trace_id,), limit=_MOST_ROWS)
         return {
             **shapes.trace(summary, rows),
             "observations": [shapes.observation_id(row) for row in rows if not shapes.is_trace(row)],
-            "scores": [each.id for each in self._single.list_scores(scores)],
+            "scores": [each.id for each in self._store.list_scores(scores)],
         }
 
     def _scores(self, asked: Asked, trace_id: str) -> Sequence[Any]:
         wanted = ScoreFilter(project=asked.project, trace_ids=(trace_id,), limit=_MOST_ROWS)
-        return self._single.list_scores(wanted)
+        return self._store.list_scores(wanted)
 
     def _trace_filter(self, asked: Asked, *, limit: int) -> TraceFilter:
         return TraceFilter(
