@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -105,6 +106,13 @@ class Answer(NamedTuple):
     def json(self) -> Any:
         """The body as JSON."""
         return json.loads(self.body)
+
+    @property
+    def message(self) -> str:
+        """What an error says, in the form of the request: protobuf's own `google.rpc.Status`, or JSON."""
+        if self.headers["content-type"] == PROTOBUF:
+            return str(Status.FromString(self.body).message)
+        return str(self.json["message"])
 
     @property
     def partial_success(self) -> tuple[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from decimal import Context, Decimal
 from typing import Any
@@ -19,6 +20,11 @@ NOON_NS = 20_000 * DAY_NS + DAY_NS // 2
 """Noon of a day in 2024."""
 
 WRITER = WriterId("0000042-aaaaaaaaaaaa")
+
+
+def few(examples: int) -> int:
+    """So many examples on SQLite, a few on ClickHouse's engine, which takes a second for each."""
+    return 3 if os.environ.get("EVERYSPAN_TEST_CLICKHOUSE") else examples
 
 
 def trace_id(number: int) -> str:

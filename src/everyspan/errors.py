@@ -74,11 +74,13 @@ class CollectorError(EveryspanError):
 
     Attributes:
         status: the HTTP status to answer with.
+        retry_after_s: when to try again, where the status says that one may.
     """
 
-    def __init__(self, message: str, *, status: int) -> None:
+    def __init__(self, message: str, *, status: int, retry_after_s: int = 1) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class AnswerError(EveryspanError):

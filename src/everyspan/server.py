@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from everyspan.collector.issued import KeyFile
 from everyspan.collector.keys import Keys
 from everyspan.collector.limits import Limits
 from everyspan.collector.otlp_http import METRICS_PATHS, TRACES_PATHS
+from everyspan.collector.retention import Retention
 from everyspan.errors import SettingsError, StoreError
 from everyspan.settings import DEFAULT_PORT
 from everyspan.store.store import Store, open_store
@@ -33,6 +34,7 @@ from everyspan.web.connections import ConnectionLimits, limited
 from everyspan.web.guard import App, Guard, Receive, Scope, Send
 from everyspan.web.jaeger import Jaeger
 from everyspan.web.live import Live
+from everyspan.web.probes import Probes
 
 DEFAULT_HOST = "127.0.0.1"
 _OTLP_PATHS = frozenset((*TRACES_PATHS, *METRICS_PATHS))
@@ -99,6 +101,8 @@ class Options:
     """Take OTLP/gRPC there too, 0 for a free one; needs grpcio (`pip install everyspan[grpc]`)."""
     keys: tuple[str, ...] = ()
     """`public:secret` pairs; see `Keys`."""
+    retain: Mapping[str, int] = field(default_factory=dict)
+    """Days by project, `*` for the others; see `days_by_project`."""
     limits: Limits | None = None
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
 
@@ -177,8 +181,12 @@ def _opened(options: Options) -> Iterator[Server]:
         opened.callback(store.close)
         collector = Collector(options.data_dir / "inbox", store, keys, options.limits)
         opened.callback(collector.close)
+        retention = Retention(store, options.retain)
+        retention.start()
+        opened.callback(retention.stop)
         live = Live(lambda: (collector.moved.bodies, collector.moved.failures))
         api = [*Api(store, collector).routes(), *live.routes(), *Jaeger(store).routes()]
+        api += Probes(collector, retention).routes()
         routes = [*api, *langfuse.routes(store), *pages.routes()]
         guard = Guard(Starlette(routes=routes), keys, host=options.host)
         app, limits = _by_path(collector.door, guard), options.connections

@@ -237,6 +237,12 @@ def server_keys(env: Mapping[str, str] | None = None) -> tuple[str, ...]:
     return tuple(pair.strip() for pair in env.get("EVERYSPAN_KEYS", "").split(",") if pair.strip())
 
 
+def retention(env: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """How long `everyspan serve` keeps traces: EVERYSPAN_RETAIN, `project=30d` with commas between projects."""
+    env = os.environ if env is None else env
+    return tuple(each.strip() for each in env.get("EVERYSPAN_RETAIN", "").split(",") if each.strip())
+
+
 def collector(
     url: str | None = None, *, api_key: str | None = None, environ: Mapping[str, str] | None = None
 ) -> tuple[str, str | None]:

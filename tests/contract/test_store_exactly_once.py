@@ -25,6 +25,7 @@ from tests.store_rows import (
     dropped,
     everything,
     exact_sum,
+    few,
     numbers,
     sighting,
     span,
@@ -78,7 +79,7 @@ def test_a_batch_that_is_handed_in_again_changes_nothing_anywhere(store: Store) 
     assert everything(store) == before
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=few(6), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     order=st.permutations(ITEMS),
     repeated=st.lists(st.sampled_from(ITEMS), max_size=6),
@@ -169,7 +170,7 @@ def test_spans_with_the_same_ids_and_different_keys_are_both_kept(store: Store) 
 amounts = st.decimals(min_value=Decimal("-1000"), max_value=Decimal("999999999999"), places=30)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=few(10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(amounts=st.lists(amounts | st.decimals(0, 1, places=12), min_size=1, max_size=12))
 def test_money_is_summed_to_the_last_digit(fresh_store: Callable[[], Store], amounts: list[Decimal]) -> None:
     store = fresh_store()

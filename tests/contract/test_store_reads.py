@@ -22,6 +22,7 @@ from tests.store_rows import (
     WRITER,
     call,
     exact_sum,
+    few,
     numbers,
     sighting,
     span,
@@ -33,7 +34,7 @@ from tests.store_rows import (
 any_text = st.text(st.characters() | st.characters(categories=["Cs"]), max_size=40)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=few(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=any_text, attributes=any_text, short=st.text(max_size=20), tokens=st.none() | st.integers(0, 10**9)
 )
@@ -194,7 +195,7 @@ times = st.integers(NOON_NS - 3 * DAY_NS, NOON_NS + 3 * DAY_NS) | st.integers(-3
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=few(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(since=st.none() | times, until=st.none() | times)
 def test_a_cost_report_covers_its_period_to_the_nanosecond(
     fresh_store: Callable[[], Store], since: int | None, until: int | None

@@ -14,7 +14,7 @@ from everyspan.model.usage import Usage
 from everyspan.store.reads import CostBy, CostFilter, TraceFilter, WriterFilter
 from everyspan.store.rows import INTERRUPTED, SpanRow
 from everyspan.store.store import Store
-from tests.store_rows import call, everything, numbers, span_id, stamped, trace_id
+from tests.store_rows import call, everything, few, numbers, span_id, stamped, trace_id
 
 LOST: dict[str, Any] = {
     "end": INTERRUPTED,
@@ -50,7 +50,7 @@ def test_only_the_finished_span_is_left_however_the_two_arrive(
     assert store.list_traces(TraceFilter(tag="lost")) == []
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=few(6), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.permutations(ROWS * 2), st.integers(1, 10))
 def test_twins_come_to_the_same_in_any_order_and_repeated(
     fresh_store: Callable[[], Store], order: list[SpanRow], size: int

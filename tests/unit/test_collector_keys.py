@@ -6,8 +6,9 @@ import base64
 
 import pytest
 
+from everyspan.collector.issued import Scope
 from everyspan.collector.keys import DEFAULT_PROJECT, Keys
-from everyspan.errors import SettingsError
+from everyspan.errors import CollectorError, SettingsError
 
 
 def basic(pair: str) -> str:
@@ -40,14 +41,20 @@ def test_only_a_whole_pair_or_its_secret_opens_its_project(
 ) -> None:
     keys = Keys(["pk-a:sk-a", "pk-b:sk:with:colons"])
 
-    assert keys.project_of(authorization) == project
+    if project is not None:
+        assert keys.let_in(authorization, Scope.READ).project == project
+        return
+    with pytest.raises(CollectorError) as refused:
+        keys.let_in(authorization, Scope.READ)
+    assert refused.value.status == 401
 
 
 def test_without_keys_everybody_is_in_one_project_whatever_they_call_themselves() -> None:
     keys = Keys()
 
     assert not keys
-    assert keys.project_of(basic("pk-a:sk-a")) == keys.project_of(None) == DEFAULT_PROJECT
+    for authorization in (basic("pk-a:sk-a"), None):
+        assert keys.let_in(authorization, Scope.INGEST).project == DEFAULT_PROJECT
 
 
 @pytest.mark.parametrize("pair", ["pk-only", "pk:", ":sk", ""])

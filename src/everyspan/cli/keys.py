@@ -14,6 +14,7 @@ from everyspan.errors import SettingsError
 from everyspan.settings import data_dir
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_UNITS = {"": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 _DATA_DIR = click.option(
     "--data-dir",
     "directory",
@@ -35,16 +36,41 @@ def keys() -> None:
     "scopes",
     type=click.Choice([each.value for each in Scope]),
     multiple=True,
-    help="What it may do; both when not given.",
+    help="What it may do. Default: ingest and read.",
 )
 @click.option(
     "--expires", metavar="TIME", help="After this it opens nothing: 90m, 12h, 30d, 8w. Default: never."
 )
-def create(*, directory: Path | None, project: str, scopes: tuple[str, ...], expires: str | None) -> None:
+@click.option(
+    "--requests-per-minute",
+    type=click.IntRange(1),
+    help="More than these are told to wait. Default: as many as it likes.",
+)
+@click.option(
+    "--bytes-per-day",
+    "size",
+    metavar="SIZE",
+    help="So much may it send, such as 500MB or 2GB. Default: as much as it likes.",
+)
+def create(
+    *,
+    directory: Path | None,
+    project: str,
+    scopes: tuple[str, ...],
+    expires: str | None,
+    requests_per_minute: int | None,
+    size: str | None,
+) -> None:
     """Make a key and show its secret, this once."""
     file = KeyFile(directory or data_dir())
-    allowed = [Scope(each) for each in dict.fromkeys(scopes)] or list(Scope)
-    made, secret = file.create(project=project, scopes=allowed, expires_ns=_expires_ns(expires))
+    allowed = [Scope(each) for each in dict.fromkeys(scopes)] or [Scope.INGEST, Scope.READ]
+    made, secret = file.create(
+        project=project,
+        scopes=allowed,
+        expires_ns=_expires_ns(expires),
+        requests_per_minute=requests_per_minute,
+        bytes_per_day=_bytes(size),
+    )
     click.echo(f"public  {made.public}")
     click.echo(f"secret  {secret}")
     click.echo(f"for     {_about(made)}")
@@ -80,13 +106,38 @@ def _expires_ns(said: str | None) -> int | None:
     return now_ns() + int(match[1]) * _SECONDS[match[2]] * 10**9
 
 
+def _bytes(said: str | None) -> int | None:
+    if said is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,11})(|kB|MB|GB)", said)
+    if not match:
+        raise SettingsError(
+            f"--bytes-per-day is {said!r}; it takes a whole number and kB, MB or GB, such as 500MB"
+        )
+    return int(match[1]) * _UNITS[match[2]]
+
+
 def _about(key: Issued) -> str:
     state = ""
     if key.revoked_ns is not None:
         state = f", revoked {_day(key.revoked_ns)}"
     elif key.expires_ns is not None:
         state = f", {'expired' if now_ns() >= key.expires_ns else 'expires'} {_day(key.expires_ns)}"
-    return f"project {key.project}, {' and '.join(key.scopes)}, made {_day(key.created_ns)}{state}"
+    return (
+        f"project {key.project}, {' and '.join(key.scopes)}, made {_day(key.created_ns)}{_quota(key)}{state}"
+    )
+
+
+def _quota(key: Issued) -> str:
+    said = [
+        f"{limit:,} {what}"
+        for limit, what in (
+            (key.requests_per_minute, "requests a minute"),
+            (key.bytes_per_day, "bytes a day"),
+        )
+        if limit is not None
+    ]
+    return f", at most {', '.join(said)}" if said else ""
 
 
 def _day(at_ns: int) -> str:

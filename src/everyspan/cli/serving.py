@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from everyspan.settings import DEFAULT_PORT, data_dir, server_keys, store_address
+from everyspan.settings import DEFAULT_PORT, data_dir, retention, server_keys, store_address
 
 
 @click.command()
@@ -37,6 +37,12 @@ from everyspan.settings import DEFAULT_PORT, data_dir, server_keys, store_addres
     multiple=True,
     help="A key pair to let in, once for each project. Default: EVERYSPAN_KEYS, else no key is asked for.",
 )
+@click.option(
+    "--retain",
+    metavar="[PROJECT=]DAYS",
+    multiple=True,
+    help="Delete traces that ended longer ago, as 30d; once for each project. Default: EVERYSPAN_RETAIN, else never.",
+)
 def serve(
     *,
     host: str,
@@ -45,11 +51,13 @@ def serve(
     directory: Path | None,
     address: str | None,
     keys: tuple[str, ...],
+    retain: tuple[str, ...],
 ) -> None:
     """Run the collector: spans in, traces, costs and the audit out. Ctrl-C or SIGTERM stops it.
 
     A key on the command line can be read by every user of this machine; EVERYSPAN_KEYS can not.
     """
+    from everyspan.collector.retention import days_by_project
     from everyspan.server import Options
     from everyspan.server import serve as run
 
@@ -71,7 +79,13 @@ def serve(
         click.echo("  to stop        Ctrl-C; nothing acknowledged is lost")
 
     options = Options(
-        data_dir=root, store=store, host=host, port=port, grpc_port=grpc_port, keys=tuple(pairs)
+        data_dir=root,
+        store=store,
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        keys=tuple(pairs),
+        retain=days_by_project(retain or retention()),
     )
     run(options, ready=say_ready)
     click.echo("everyspan stopped; everything acknowledged is on disk")

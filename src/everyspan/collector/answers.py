@@ -6,10 +6,12 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
 
+from everyspan.wire.status import code_of, pack_status
+
 Headers = tuple[tuple[str, str], ...]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-_RETRY_AFTER_S = 1
+_PROTOBUF = "application/x-protobuf"
 _TRY_AGAIN = frozenset({429, 503})
 
 
@@ -32,13 +34,25 @@ class Answer(NamedTuple):
         await send({"type": "http.response.body", "body": self.body})
 
 
-def refusal(why: str, *, status: int, headers: Headers = ()) -> Answer:
+def refusal(
+    why: str, *, status: int, headers: Headers = (), retry_after_s: int = 1, asked_in: str = ""
+) -> Answer:
     """An error, said twice: `message` is what Langfuse's clients read, `error` what ours do.
 
     What can be tried again carries Retry-After: OpenTelemetry's exporter waits that long instead of guessing.
+
+    Args:
+        asked_in: the content type of an OTLP request. One in protobuf is answered by a `google.rpc.Status` in
+            protobuf; in JSON the same message has `code` and `message`.
     """
     if status == 401:
         headers = (*headers, ("www-authenticate", 'Basic realm="everyspan", charset="UTF-8"'))
     if status in _TRY_AGAIN:
-        headers = (*headers, ("retry-after", str(_RETRY_AFTER_S)))
-    return Answer(status, json.dumps({"message": why, "error": why}).encode(), "application/json", headers)
+        headers = (*headers, ("retry-after", str(retry_after_s)))
+    if asked_in.partition(";")[0].strip().lower() == _PROTOBUF:
+        again = retry_after_s if status in _TRY_AGAIN else None
+        return Answer(status, pack_status(code_of(status), why, retry_after_s=again), _PROTOBUF, headers)
+    said: dict[str, object] = {"message": why, "error": why}
+    if asked_in:
+        said["code"] = code_of(status)
+    return Answer(status, json.dumps(said).encode(), "application/json", headers)

@@ -19,6 +19,7 @@ class Collector:
 
     def __init__(self, directory: Path, store: Store, keys: Keys, limits: Limits | None = None) -> None:
         limits = limits or Limits()
+        self.keys = keys
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._inbox = Inbox(directory, cap_bytes=limits.inbox_bytes, arrived=self._arrived)
         self._mover = Mover(self._inbox, store, Attempts(directory / "attempts"), limits)
@@ -42,6 +43,11 @@ class Collector:
     def pending(self) -> int:
         """Requests that were acknowledged and are not yet in the store."""
         return self._mover.pending
+
+    @property
+    def full(self) -> bool:
+        """Whether requests are refused until the store has caught up."""
+        return self._inbox.full
 
     @property
     def quarantined(self) -> int:

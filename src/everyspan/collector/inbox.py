@@ -63,6 +63,11 @@ class Inbox:
         self._thread = threading.Thread(target=self._run, name="everyspan-inbox", daemon=True)
         self._thread.start()
 
+    @property
+    def full(self) -> bool:
+        """Whether what comes now is refused until the store has caught up."""
+        return self._log.crowded
+
     def put(self, content: bytes) -> Future[None]:
         """Begin to keep one entry. The future is done when it is on stable storage.
 

@@ -28,6 +28,8 @@ class Scope(StrEnum):
     """Send spans and scores."""
     READ = "read"
     """Ask."""
+    ADMIN = "admin"
+    """Delete what the project holds, and see how the server does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,10 @@ class Issued:
     created_ns: int
     expires_ns: int | None = None
     revoked_ns: int | None = None
+    requests_per_minute: int | None = None
+    """Requests of any kind; None for as many as it likes, as below."""
+    bytes_per_day: int | None = None
+    """Bytes of bodies, as they travel."""
 
     def refusal(self, scope: Scope, at_ns: int) -> tuple[int, str] | None:
         """Status and words when it may not do this now; None when it may."""
@@ -90,9 +96,15 @@ class KeyFile:
         return self._keys
 
     def create(
-        self, *, project: str, scopes: Sequence[Scope], expires_ns: int | None = None
+        self,
+        *,
+        project: str,
+        scopes: Sequence[Scope],
+        expires_ns: int | None = None,
+        requests_per_minute: int | None = None,
+        bytes_per_day: int | None = None,
     ) -> tuple[Issued, str]:
-        """A new key and its secret, which nobody can be shown again."""
+        """A new key and its secret, which nobody can be shown again. See `Issued` for what is said of it."""
         secret = f"sk-es-{secrets.token_urlsafe(32)}"
         made = Issued(
             public=f"pk-es-{secrets.token_hex(8)}",
@@ -101,6 +113,8 @@ class KeyFile:
             scopes=tuple(scopes),
             created_ns=now_ns(),
             expires_ns=expires_ns,
+            requests_per_minute=requests_per_minute,
+            bytes_per_day=bytes_per_day,
         )
         with self._changing() as keys:
             keys[made.public] = made

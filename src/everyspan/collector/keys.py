@@ -7,14 +7,24 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from everyspan.clock import NowNs, now_ns
 from everyspan.collector.issued import Issued, KeyFile, Scope, digest_of
+from everyspan.collector.quotas import Quotas
 from everyspan.errors import CollectorError, SettingsError
 
 DEFAULT_PROJECT = "default"
 """Where everything goes when the server has no keys."""
+
+
+class Admitted(NamedTuple):
+    """What a request may touch."""
+
+    project: str
+    received: Callable[[int], None] = lambda size_bytes: None
+    """To be told how many bytes of body it had."""
 
 
 class Keys:
@@ -32,6 +42,7 @@ class Keys:
         self._digest_of: dict[str, bytes] = {}
         self._issued = issued
         self._now = now
+        self.quotas = Quotas(now=now)
         for pair in pairs:
             public, separator, secret = pair.strip().partition(":")
             if not (public and separator and secret):
@@ -46,16 +57,16 @@ class Keys:
         """True when a request has to show a key: one that was revoked does not open the server to everybody."""
         return bool(self._digest_of) or bool(self._issued and self._issued.keys())
 
-    def let_in(self, authorization: str | None, scope: Scope) -> str:
-        """The project that an Authorization header opens for this.
+    def let_in(self, authorization: str | None, scope: Scope) -> Admitted:
+        """What an Authorization header opens for this; counts as a request of its key.
 
         Understands `Basic base64(public:secret)` (Langfuse's clients and browsers) and `Bearer secret`.
 
         Raises:
-            CollectorError: 401, it opens nothing; 403, it opens something else.
+            CollectorError: 401, it opens nothing; 403, it opens something else; 429, its key has used up its quota.
         """
         if not self:
-            return DEFAULT_PROJECT
+            return Admitted(DEFAULT_PROJECT)
         scheme, _, credential = (authorization or "").strip().partition(" ")
         public, secret = "", ""
         if scheme.lower() == "bearer":
@@ -64,7 +75,7 @@ class Keys:
             public, secret = _pair(credential.strip())
         project = self._given(public, secret) if secret else None
         if project is not None:
-            return project
+            return Admitted(project)
         key = self._handed_out(public, secret) if secret else None
         if key is None:
             raise CollectorError(
@@ -73,14 +84,8 @@ class Keys:
         refused = key.refusal(scope, self._now())
         if refused is not None:
             raise CollectorError(refused[1], status=refused[0])
-        return key.project
-
-    def project_of(self, authorization: str | None) -> str | None:
-        """The project that an Authorization header opens for reading, or None when it opens nothing."""
-        try:
-            return self.let_in(authorization, Scope.READ)
-        except CollectorError:
-            return None
+        self.quotas.request(key)
+        return Admitted(key.project, lambda size_bytes: self.quotas.received(key, size_bytes))
 
     def _given(self, public: str, secret: str) -> str | None:
         digest = self._digest(secret)

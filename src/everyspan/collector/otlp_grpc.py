@@ -14,6 +14,7 @@ from everyspan.collector.intake import Intake, response_to
 from everyspan.collector.issued import Scope
 from everyspan.collector.keys import Keys
 from everyspan.errors import CollectorError, SettingsError
+from everyspan.wire.status import pack_status, retry_info
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -89,6 +90,8 @@ class _Exporting(grpc.GenericRpcHandler):  # type: ignore[misc]
         except CollectorError as refused:
             taken.refused += 1
             code = _STATUS.get(refused.status, grpc.StatusCode.UNAVAILABLE)
+            if code is grpc.StatusCode.UNAVAILABLE:
+                context.set_trailing_metadata(_come_back(code, refused))
             context.abort(code, str(refused))
         except Exception as failure:
             # UNKNOWN, grpcio's own answer, makes an exporter throw the batch away.
@@ -100,11 +103,19 @@ class _Exporting(grpc.GenericRpcHandler):  # type: ignore[misc]
         raise AssertionError("abort() raises")
 
     def _take(self, body: bytes, headers: dict[str, str]) -> bytes:
-        project = self._keys.let_in(headers.get("authorization"), Scope.INGEST)
+        admitted = self._keys.let_in(headers.get("authorization"), Scope.INGEST)
+        admitted.received(len(body))
         found = self._intake.examine(body, content_type=PROTOBUF, encoding="")
-        kept = self._intake.keep(found, headers, project=project)
+        kept = self._intake.keep(found, headers, project=admitted.project)
         if kept is not None:
             kept.result(_KEEP_S)
         self._intake.taken.spans += found.spans
         answer: bytes = response_to(found).SerializeToString()
         return answer
+
+
+def _come_back(code: grpc.StatusCode, refused: CollectorError) -> tuple[tuple[str, bytes], ...]:
+    """When to try again: as OTLP has it, and where OpenTelemetry's exporter for Python looks for it."""
+    after_s = refused.retry_after_s
+    status = pack_status(code.value[0], str(refused), retry_after_s=after_s)
+    return ("grpc-status-details-bin", status), ("google.rpc.retryinfo-bin", retry_info(after_s))

@@ -50,15 +50,18 @@ class Door:
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
         }
         source = _Source(receive)
+        kind = headers.get("content-type", "") or JSON
         try:
             answer = await self._answer(scope, headers, source)
         except CollectorError as refused:
-            answer = refusal(str(refused), status=refused.status)
+            again_s = refused.retry_after_s
+            answer = refusal(str(refused), status=refused.status, retry_after_s=again_s, asked_in=kind)
         except Exception as failure:
             # OpenTelemetry's exporter and Langfuse's SDK drop a batch at 500 and keep it at 503.
             self.taken.faults += 1
             _LOGGER.exception("a request to %s failed", scope["path"])
-            answer = refusal(f"the collector failed with {type(failure).__name__}; try again", status=503)
+            why = f"the collector failed with {type(failure).__name__}; try again"
+            answer = refusal(why, status=503, asked_in=kind)
         self.taken.requests += 1
         self.taken.refused += answer.status >= 400
         await source.run_dry()
@@ -67,15 +70,16 @@ class Door:
     async def _answer(self, scope: Scope, headers: dict[str, str], source: _Source) -> Answer:
         if scope["method"] != "POST":
             return refusal(f"{scope['path']} takes POST", status=405, headers=(("allow", "POST"),))
-        project = self._keys.let_in(headers.get("authorization"), KeyScope.INGEST)
+        admitted = self._keys.let_in(headers.get("authorization"), KeyScope.INGEST)
         if scope["path"] in METRICS_PATHS:
             return Answer(200, b"{}", JSON)
         _check_ingestion_version(headers.get("x-langfuse-ingestion-version", ""))
         held = _Held(self.taken, self._limits)
         try:
             body = await self._body(headers, source, held)
-            return await self._take(body, headers, project, held)
+            return await self._take(body, headers, admitted.project, held)
         finally:
+            admitted.received(held.received_bytes)
             held.release()
 
     async def _body(self, headers: dict[str, str], source: _Source, held: _Held) -> bytes:
@@ -152,8 +156,11 @@ class _Held:
         self._taken = taken
         self._limits = limits
         self._size_bytes = 0
+        self.received_bytes = 0
+        """As they travelled."""
 
     def add(self, size_bytes: int) -> None:
+        self.received_bytes += size_bytes
         self.grow(size_bytes)
         if self._size_bytes > self._limits.body_bytes:
             raise CollectorError(f"the body is longer than {self._limits.body_bytes} bytes", status=413)

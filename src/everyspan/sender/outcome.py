@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import Enum
 from typing import NamedTuple
 
 from everyspan.errors import WireError
 from everyspan.wire.decode import partial_success
+from everyspan.wire.status import message_of
 
 UNREACHABLE = "connection refused"
 """The kind of a failure that means: nothing listens there, and waiting a second will not change it."""
@@ -127,11 +129,18 @@ def _rejected_in_json(body: bytes) -> tuple[int, str]:
 def _words(answer: Answer) -> str:
     if answer.headers.get("content-type", "").startswith("text/html"):
         return ""  # a page for people: its first 300 characters say `<!doctype html>`
-    text = _printable(answer.body[: 4 * _WORDS_LENGTH].decode("utf-8", "replace"))
+    text = _printable(_said(answer))
     return f": {text}" if text else ""
 
 
+def _said(answer: Answer) -> str:
+    if answer.headers.get("content-type", "").partition(";")[0].strip().lower() in _PROTOBUF:
+        with suppress(WireError):  # then it is shown as it is
+            return message_of(answer.body)
+    return answer.body[: 4 * _WORDS_LENGTH].decode("utf-8", "replace")
+
+
 def _printable(text: str) -> str:
-    """`text` on one line; OTLP's binary Status messages keep their readable part."""
+    """`text` on one line, without what is no text."""
     kept = "".join(char if char.isprintable() and char != "\ufffd" else " " for char in text)
     return " ".join(kept.split())[:_WORDS_LENGTH]

@@ -21,6 +21,8 @@ class Health:
     problem: str
     requests: int
     refused_requests: int
+    throttled_requests: int
+    """Requests of keys that had used up their quota."""
     rejected_spans: int
     stored_spans: int
     known_spans: int

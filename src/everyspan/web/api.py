@@ -177,6 +177,7 @@ class Api:
             problem=moved.problem,
             requests=taken.requests,
             refused_requests=taken.refused,
+            throttled_requests=self._collector.keys.quotas.refused.total(),
             rejected_spans=taken.rejected,
             stored_spans=moved.new,
             known_spans=moved.known,

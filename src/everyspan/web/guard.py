@@ -7,7 +7,7 @@ from typing import Any
 
 from everyspan.collector.answers import refusal
 from everyspan.collector.issued import Scope as KeyScope
-from everyspan.collector.keys import Keys
+from everyspan.collector.keys import Admitted, Keys
 from everyspan.errors import CollectorError
 
 Scope = MutableMapping[str, Any]
@@ -19,8 +19,10 @@ PROJECT = "everyspan.project"
 """Where the guard leaves the project in the request's scope; empty for all of them."""
 
 NO_STORE = "no-store"
-OPEN_PATHS = frozenset({"/api/public/health", "/api/public/ready"})
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/api/public/health", "/api/public/ready"})
 """What a probe may ask without a key."""
+ADMIN_PATHS = frozenset({"/metrics"})
+"""What tells of all projects together."""
 
 _SECURITY = (
     (
@@ -56,14 +58,17 @@ class Guard:
 
         headers = dict(scope["headers"])
         if scope["path"] not in OPEN_PATHS:
-            wanted = KeyScope.READ if scope["method"] in ("GET", "HEAD") else KeyScope.INGEST
             try:
-                project = self._keys.let_in(headers.get(b"authorization", b"").decode("latin-1"), wanted)
+                admitted = self._keys.let_in(
+                    headers.get(b"authorization", b"").decode("latin-1"), _needed(scope)
+                )
             except CollectorError as refused:
-                await refusal(str(refused), status=refused.status).send(send_guarded)
+                answer = refusal(str(refused), status=refused.status, retry_after_s=refused.retry_after_s)
+                await answer.send(send_guarded)
                 return
             # Without keys there is nothing to tell apart: everything that was ever stored is shown.
-            scope[PROJECT] = project if self._keys else ""
+            scope[PROJECT] = admitted.project if self._keys else ""
+            receive = _counted(receive, admitted)
         host = _host_name(headers.get(b"host", b"").decode("latin-1"))
         if not self._keys and host not in self._hosts and not host.endswith(".localhost"):
             answer = refusal(
@@ -72,6 +77,21 @@ class Guard:
             await answer.send(send_guarded)
             return
         await self._app(scope, receive, send_guarded)
+
+
+def _needed(scope: Scope) -> KeyScope:
+    if scope["method"] == "DELETE" or scope["path"] in ADMIN_PATHS:
+        return KeyScope.ADMIN
+    return KeyScope.READ if scope["method"] in ("GET", "HEAD") else KeyScope.INGEST
+
+
+def _counted(receive: Receive, admitted: Admitted) -> Receive:
+    async def counting() -> MutableMapping[str, Any]:
+        message = await receive()
+        admitted.received(len(message.get("body", b"")))
+        return message
+
+    return counting
 
 
 def _host_name(host: str) -> str:
