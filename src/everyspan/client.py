@@ -59,6 +59,7 @@ class Runtime:
             wake=self.sender.wake,
             flush=self._delivered,
             policy=policy_of(settings, mask),
+            sampled_out=settings.sampled_out,
         )
         self.providers = Providers(self.registry)
         for destination in settings.destinations:
@@ -266,9 +267,9 @@ async def aflush(timeout_s: float = 30.0) -> Receipt:
 def stats() -> dict[str, Any]:
     """Numbers about this process, at any time, as plain JSON-able values.
 
-    `calls`: opened, open, ended by how, absorbed, unsampled, shed (texts left out), disowned. `requests`: to models at
-    known providers by host, and those without a span. `faults`: our own
-    failures by place. `delivery`: for each destination the counts of a receipt and its last problem. `sender`:
+    `calls`: opened, open, ended by how, absorbed, sampled_out (usage and cost only), unsampled (nothing kept), shed
+    (texts left out), disowned. `requests`: to models at known providers by host, and those without a span. `faults`:
+    our own failures by place. `delivery`: for each destination the counts of a receipt and its last problem. `sender`:
     failures of the sending thread.
     """
     runtime = _running()
@@ -290,6 +291,7 @@ def stats() -> dict[str, Any]:
             "open": len(open_calls()),
             "ended": dict(TALLY.ended),
             "absorbed": TALLY.absorbed,
+            "sampled_out": TALLY.sampled_out,
             "unsampled": TALLY.unsampled,
             "shed": TALLY.shed,
             "disowned": TALLY.disowned,

@@ -74,6 +74,15 @@ class MediaHandling(StrEnum):
     """They stay in the span, in base64."""
 
 
+class SampledOut(StrEnum):
+    """What becomes of calls of which the program's own sampler wants no span."""
+
+    LEDGER = "ledger"
+    """Their usage and cost are kept, without anything else."""
+    DROP = "drop"
+    """They are only counted."""
+
+
 class AskForUsage(StrEnum):
     """When a stream is asked to tell its usage (`include_usage`) although the program did not ask."""
 
@@ -100,6 +109,7 @@ class Settings:
     ask_for_usage: AskForUsage = AskForUsage.AUTO
     content: Content = Content.FULL
     media: MediaHandling = MediaHandling.REFERENCE
+    sampled_out: SampledOut = SampledOut.LEDGER
     explicit: bool = True
     """False when nobody named a destination and the local collector's default address is tried."""
 
@@ -111,7 +121,7 @@ def from_environment(
 
     Reads EVERYSPAN_ENDPOINT, EVERYSPAN_API_KEY, EVERYSPAN_SPOOL_DIR, EVERYSPAN_SPOOL_BYTES, EVERYSPAN_DROP,
     EVERYSPAN_BLOCK_TIMEOUT, EVERYSPAN_FSYNC, EVERYSPAN_EXIT_TIMEOUT, EVERYSPAN_ALLOW_KEY_IN_CLEAR,
-    EVERYSPAN_INCLUDE_USAGE, EVERYSPAN_CONTENT and EVERYSPAN_MEDIA; for destinations also
+    EVERYSPAN_INCLUDE_USAGE, EVERYSPAN_CONTENT, EVERYSPAN_MEDIA and EVERYSPAN_SAMPLED_OUT; for destinations also
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT,
     OTEL_EXPORTER_OTLP_TRACES_HEADERS, OTEL_EXPORTER_OTLP_HEADERS (OpenTelemetry protocol exporter specification)
     and LANGFUSE_PUBLIC_KEY, LANGFUSE_SECRET_KEY, LANGFUSE_BASE_URL, LANGFUSE_HOST (Langfuse SDK).
@@ -133,6 +143,7 @@ def from_environment(
         ask_for_usage=_one_of(AskForUsage, env, "EVERYSPAN_INCLUDE_USAGE", AskForUsage.AUTO),
         content=_one_of(Content, env, "EVERYSPAN_CONTENT", Content.FULL),
         media=_one_of(MediaHandling, env, "EVERYSPAN_MEDIA", MediaHandling.REFERENCE),
+        sampled_out=_one_of(SampledOut, env, "EVERYSPAN_SAMPLED_OUT", SampledOut.LEDGER),
         explicit=bool(destinations),
     )
 

@@ -41,9 +41,6 @@ def test_variables_that_cost_no_span_are_no_problem(environ: dict[str, str]) -> 
     ("environ", "code"),
     [
         ({"OTEL_SDK_DISABLED": " TRUE "}, "environment.otel_disabled"),
-        ({"OTEL_TRACES_SAMPLER": "always_off"}, "environment.sampler"),
-        ({"OTEL_TRACES_SAMPLER": "PARENTBASED_ALWAYS_OFF"}, "environment.sampler"),
-        ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.1"}, "environment.sampler"),
         ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "32"}, "environment.attribute_count"),
         ({"OTEL_ATTRIBUTE_COUNT_LIMIT": "32"}, "environment.attribute_count"),
         ({"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "4096"}, "environment.attribute_length"),
@@ -55,6 +52,20 @@ def test_variables_by_which_spans_are_lost_or_doubled_are_problems(
     environ: dict[str, str], code: str
 ) -> None:
     assert problems(**environ) == {code}
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"OTEL_TRACES_SAMPLER": "always_off"},
+        {"OTEL_TRACES_SAMPLER": "PARENTBASED_ALWAYS_OFF"},
+        {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.1"},
+    ],
+)
+def test_a_sampler_is_a_warning_because_usage_and_cost_are_kept(environ: dict[str, str]) -> None:
+    found = list(examine_environment(surroundings(environ)))
+
+    assert [each.code for each in found if each.level is Level.WARNING] == ["environment.sampler"]
 
 
 def test_a_problem_says_what_to_do() -> None:

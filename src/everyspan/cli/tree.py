@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from everyspan.cli.ask import Answer
 from everyspan.cli.terminal import at, lasting, money, one_line
+from everyspan.record import names
 
 NAME_WIDTH = 44
 TEXT_WIDTH = 96
@@ -56,7 +57,9 @@ def _line(span: Answer, *, room: int) -> str:
         parts.append(one_line(span["end"]))
     if span.get("unbilled"):
         parts.append(f"unbilled: {one_line(span['unbilled'])}")
-    if span.get("parent_missing"):
+    if span.get("scope") == names.LEDGER_SCOPE:
+        parts.append("(sampled out: usage and cost only)")
+    elif span.get("parent_missing"):
         parts.append("(its parent is not here)")
     return "  ".join(parts).rstrip()
 

@@ -66,12 +66,13 @@ def _sampler(name: str, argument: str) -> Finding:
         return warning(
             "environment.sampler_unknown",
             f"OTEL_TRACES_SAMPLER is {name}: what it drops can not be told from here",
-            "see `unsampled` in everyspan.stats() after some calls, or set it to always_on",
+            "see `sampled_out` in everyspan.stats() after some calls, or set it to always_on",
         )
-    return problem(
+    return warning(
         "environment.sampler",
-        f"OTEL_TRACES_SAMPLER={name} {share}: calls below a TracerProvider of the program are lost with the rest",
-        "set it to parentbased_always_on, and sample where the other traces are exported",
+        f"OTEL_TRACES_SAMPLER={name} {share}: below a TracerProvider of the program, of the other calls only usage and "
+        "cost are kept",
+        "to see them whole, set it to parentbased_always_on, and sample where the other traces are exported",
     )
 
 

@@ -106,11 +106,16 @@ def _numbers(stats: Mapping[str, Any]) -> Iterator[Finding]:
     yield note(
         "calls.seen", f"{many(calls['opened'], 'call')} to models, {calls['open']:,} of them still open"
     )
+    if calls["sampled_out"]:
+        yield note(
+            "calls.sampled_out",
+            f"of {many(calls['sampled_out'], 'call')} that a sampler declined usage and cost are kept, nothing else",
+        )
     if calls["unsampled"]:
         yield problem(
             "calls.unsampled",
             f"{calls['unsampled']:,} calls were declined by a sampler and are lost",
-            "give the program's TracerProvider no sampler",
+            "unset EVERYSPAN_SAMPLED_OUT to keep their usage and cost",
         )
     if calls["shed"]:
         yield warning(

@@ -74,14 +74,16 @@ def _sampling(name: str, sampler: Any) -> Finding:
     if kept is None:
         return warning(
             "provider.sampler_unknown",
-            f"{name} has a sampler of its own kind, {type(sampler).__name__}: calls it declines are lost",
-            "see `unsampled` in everyspan.stats() after some calls",
+            f"{name} has a sampler of its own kind, {type(sampler).__name__}: of calls it declines only usage and cost "
+            "are kept",
+            "see `sampled_out` in everyspan.stats() after some calls",
         )
     if kept < 1:
-        return problem(
+        return warning(
             "provider.sampler",
-            f"{name} keeps {kept:.4g} of all traces ({sampler.get_description()}): the other calls are lost",
-            "give it no sampler, and sample where the other traces are exported",
+            f"{name} keeps {kept:.4g} of all traces ({sampler.get_description()}): of the other calls only usage and "
+            "cost are kept",
+            "to see them whole, give it no sampler, and sample where the other traces are exported",
         )
     return ok("provider.recorded", f"{name} is recorded, and samples nothing away")
 

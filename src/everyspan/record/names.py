@@ -73,4 +73,7 @@ COST_LINES = "everyspan.cost.lines"
 COST_CLAIMED = "everyspan.cost.claimed"
 CAPTURE_ERROR = "everyspan.capture_error"
 
+LEDGER_SCOPE = "everyspan.ledger"
+"""The instrumentation scope of calls of which a sampler wanted no span, by which everyone can tell them."""
+
 LLM_OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "embeddings"})

@@ -12,6 +12,9 @@ from opentelemetry.trace import Span, SpanContext, SpanKind, TraceFlags, Tracer,
 from opentelemetry.util.types import AttributeValue
 
 from everyspan.record.attributes import set_attributes
+from everyspan.record.ledger import begin_entry
+from everyspan.record.processor import EveryspanProcessor
+from everyspan.record.tally import TALLY
 
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
@@ -25,7 +28,9 @@ def start_span(
     attributes: Mapping[str, AttributeValue],
     start_ns: int,
 ) -> Span:
-    """The same as `tracer.start_span`, for names of attributes that are our own.
+    """The same as `tracer.start_span`, for names of attributes that are our own; for a model call.
+
+    One that the sampler declines is an entry of the ledger, where our processor sees the spans of this tracer.
 
     The SDK looks at each attribute in several Python calls and asks its sampler in ten, which together take as long as
     writing the span to disk. Where the sampler takes everything there is nothing to ask. What this relies on is private
@@ -33,7 +38,12 @@ def start_span(
     """
     span = _begun(tracer, name, context, kind) if type(tracer) is SdkTracer else None
     if span is None:
-        return tracer.start_span(name, context=context, kind=kind, attributes=attributes, start_time=start_ns)
+        begun = tracer.start_span(
+            name, context=context, kind=kind, attributes=attributes, start_time=start_ns
+        )
+        span = _entry(tracer, begun, name, context, kind)
+        if span is None:
+            return begun
     set_attributes(span, attributes)
     span.start(start_time=start_ns, parent_context=context)
     return span
@@ -76,3 +86,19 @@ def _begun(tracer: SdkTracer, name: str, context: Context, kind: SpanKind) -> _S
         )
     except (AttributeError, TypeError):
         return None
+
+
+def _entry(tracer: Tracer, declined: Span, name: str, context: Context, kind: SpanKind) -> _Span | None:
+    """The ledger's span for one that the sampler declined; None for any other."""
+    if declined.is_recording() or not isinstance(tracer, SdkTracer):
+        return None
+    own, around = declined.get_span_context(), get_current_span(context).get_span_context()
+    if not own.is_valid or own.span_id == around.span_id:  # no sampler said so: tracing is switched off
+        return None
+    for processor in getattr(tracer.span_processor, "_span_processors", ()):
+        if isinstance(processor, EveryspanProcessor) and processor.keeps_ledger:
+            TALLY.sampled_out += 1
+            return begin_entry(
+                name, own, around=context, kind=kind, resource=tracer.resource, processor=processor
+            )
+    return None

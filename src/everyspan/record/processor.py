@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from everyspan.model.destination import Destination, Dialect
 from everyspan.record import ambient
+from everyspan.record.ledger import is_entry
 from everyspan.record.registry import Outlet, Registry
 from everyspan.record.shadows import Shadows, is_ours, looks_like_a_model_call
 from everyspan.record.tally import TALLY
@@ -43,7 +44,7 @@ class EveryspanProcessor(SpanProcessor):
             if said:
                 span.set_attributes(said)
             self._shadows.began(span)
-            outlets, _ = self._outlets()
+            outlets, _ = self._outlets(span)
             for outlet in outlets:
                 if outlet.destination.dialect is Dialect.OTLP or self._wanted(outlet.destination, span):
                     self._registry.write_start(outlet, span)
@@ -54,7 +55,7 @@ class EveryspanProcessor(SpanProcessor):
         """Write the span's SPAN frame; never raises."""
         try:
             mark = self._shadows.mark(span)
-            outlets, carried = self._outlets()
+            outlets, carried = self._outlets(span)
             for outlet in outlets:
                 if outlet.destination.dialect is Dialect.OTLP or self._wanted(outlet.destination, span):
                     self._registry.write_span(outlet, span, extra=mark)
@@ -63,8 +64,15 @@ class EveryspanProcessor(SpanProcessor):
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("record a span", error)
 
-    def _outlets(self) -> tuple[Sequence[Outlet], Collection[str]]:
+    @property
+    def keeps_ledger(self) -> bool:
+        """Whether calls that the provider's sampler declines are recorded as entries of the ledger."""
+        return self._registry.keeps_ledger
+
+    def _outlets(self, span: ReadableSpan) -> tuple[Sequence[Outlet], Collection[str]]:
         """Those that no other processor of this provider writes to; and the ids of the destinations of the others."""
+        if is_entry(span):
+            return self._registry.outlets, ()  # no other processor sees it
         processors = chain(self._provider)
         if len(processors) == 1:  # this one
             return self._registry.outlets, ()

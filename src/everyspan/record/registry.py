@@ -16,11 +16,12 @@ from everyspan.model.destination import Destination, Dialect
 from everyspan.model.ids import WRITER_ID_LENGTH, WriterId
 from everyspan.record import names
 from everyspan.record.content import ContentPolicy
+from everyspan.record.ledger import entry_of, is_entry
 from everyspan.record.media import Media
 from everyspan.record.shadows import unbilled_for_langfuse
 from everyspan.record.shed import ShedSpan
 from everyspan.record.tally import TALLY
-from everyspan.settings import Content
+from everyspan.settings import Content, SampledOut
 from everyspan.spool.log import Kept, Log
 from everyspan.wire.encode import encode_span, encode_started
 from everyspan.wire.frame import Kind
@@ -58,6 +59,7 @@ class Registry:
         wake: told after each write that there is something to send; must be quick.
         flush: delivers what was written, within seconds; True when everything arrived.
         policy: what of a span's texts may reach the disk.
+        sampled_out: what becomes of calls of which the user's sampler wants no span.
     """
 
     def __init__(
@@ -67,10 +69,12 @@ class Registry:
         wake: Callable[[], None],
         flush: Callable[[float], bool],
         policy: ContentPolicy | None = None,
+        sampled_out: SampledOut = SampledOut.LEDGER,
     ) -> None:
         self._open_log = open_log
         self._policy = policy or ContentPolicy(content=Content.FULL, media=Media())
         self._wake = wake
+        self.keeps_ledger = sampled_out is SampledOut.LEDGER
         self.flush = flush
         self._lock = threading.Lock()
         self.outlets: tuple[Outlet, ...] = ()
@@ -99,7 +103,7 @@ class Registry:
     def write_start(self, outlet: Outlet, span: ReadableSpan) -> None:
         """Put a span that has just begun on disk, so that the death of the process cannot hide it. Never raises."""
         try:
-            span = self._policy.applied(span)
+            span = self._policy.applied(entry_of(span) if is_entry(span) else span)
             encoded = encode_started(ShedSpan(span) if outlet.log.crowded else span)
             kept = outlet.log.append(Kind.START, encoded.payload, stamp_at=encoded.stamp_at)
             writer = bytes(encoded.payload[encoded.stamp_at : encoded.stamp_at + WRITER_ID_LENGTH])
@@ -122,8 +126,9 @@ class Registry:
         context = span.get_span_context()
         ids = context.trace_id.to_bytes(16, "big") + context.span_id.to_bytes(8, "big")
         policy = self._policy
-        grows = [(name, policy.piece(text)) for name, text in arrived.grows] if policy.takes_pieces else []
-        closes = arrived.closes if policy.takes_pieces else {}
+        takes_pieces = policy.takes_pieces and not is_entry(span)
+        grows = [(name, policy.piece(text)) for name, text in arrived.grows] if takes_pieces else []
+        closes = arrived.closes if takes_pieces else {}
         payload = encode_part(ids, number, attributes=arrived.attributes, grows=grows, closes=closes)
         for outlet in outlets:
             outlet.log.append(Kind.PART, payload)
@@ -139,7 +144,7 @@ class Registry:
         try:
             if extra is not None and outlet.destination.dialect is Dialect.LANGFUSE:
                 span = unbilled_for_langfuse(span)
-            span = self._policy.applied(span)
+            span = self._policy.applied(entry_of(span) if is_entry(span) else span)
             if outlet.log.crowded:
                 span = ShedSpan(span)
                 TALLY.shed += names.SHED in (span.attributes or {})

@@ -21,6 +21,7 @@ from everyspan.record.altered import AlteredSpan
 from everyspan.record.call import inherited
 
 OUR_SCOPE = "everyspan"
+_OUR_SCOPES = frozenset({OUR_SCOPE, names.LEDGER_SCOPE})
 
 _LIMIT = 10_000
 """Most spans remembered: they leave at their end, and those that never end must not pile up."""
@@ -52,7 +53,7 @@ _begun: ContextVar[_Open | None] = ContextVar("everyspan_foreign_spans", default
 def is_ours(span: ReadableSpan) -> bool:
     """True for spans that everyspan itself made."""
     scope = span.instrumentation_scope
-    return scope is not None and scope.name == OUR_SCOPE
+    return scope is not None and scope.name in _OUR_SCOPES
 
 
 def looks_like_a_model_call(span: ReadableSpan) -> bool:

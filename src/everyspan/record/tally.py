@@ -23,8 +23,10 @@ class Tally:
         """LLM calls whose span ended, by how (`complete`, `cancelled`, ...)."""
         self.absorbed = 0
         """Entries into an instrumented library that were a deeper layer of a call already open."""
+        self.sampled_out = 0
+        """Calls whose span the user's own sampler declined: only their usage and cost are kept."""
         self.unsampled = 0
-        """Calls whose span the user's own sampler declined; they cannot be recorded as spans."""
+        """Calls of which nothing is kept: a sampler declined them and the user wants no ledger, or tracing is off."""
         self.disowned = 0
         """Ends of spans that somebody else tells of: the parent of a forked child, or the log that was closed."""
         self.shed = 0

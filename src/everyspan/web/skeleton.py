@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from everyspan.query.traces import Trace, TraceSpan
+from everyspan.record import names
 from everyspan.store.reads import TraceSummary
 from everyspan.web.as_json import as_json
 
@@ -25,6 +26,7 @@ class Skeleton:
 FIELDS = (
     *("key", "id", "depth", "missing", "start", "took", "name", "kind", "model", "provider", "service"),
     *("status", "end", "cost", "state", "unbilled", "read", "written", "first_token"),
+    "ledger",
 )
 
 
@@ -57,4 +59,5 @@ def _values(span: TraceSpan, began: int) -> tuple[Any, ...]:
         row.usage.input_tokens,
         row.usage.output_tokens,
         row.first_token_ns,
+        row.scope == names.LEDGER_SCOPE,
     )

@@ -6,11 +6,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from opentelemetry import context as otel_context
 from opentelemetry.trace import SpanKind, Tracer
 
 from everyspan.instrument.sdk.answer import SdkAnswer
 from everyspan.instrument.sdk.request import Asked, request_attributes
 from everyspan.record.call import Call, Entered, current, end_of
+from everyspan.record.opening import start_span
 from everyspan.record.registry import Registry
 from everyspan.record.tally import TALLY
 
@@ -36,11 +38,13 @@ class Calls:
                 TALLY.absorbed += 1
                 return None
             started_ns = time.time_ns()
-            span = self._tracer().start_span(
+            span = start_span(
+                self._tracer(),
                 f"{asked.operation} {asked.model}".strip(),
+                context=otel_context.get_current(),
                 kind=SpanKind.CLIENT,
                 attributes=request_attributes(asked, self.registry),
-                start_time=started_ns,
+                start_ns=started_ns,
             )
             call = Call(span, model=asked.model, started_ns=started_ns)
             call.outer = outer

@@ -34,7 +34,8 @@ function Facts({ span, lost }) {
     ${span.status === "error" && span.end !== "interrupted" && html`<p class="note bad">${span.status_message || "it failed, and no reason came with it"}</p>`}
     ${span.end === "interrupted" && html`<p class="note warn">Interrupted: the process died before this call ended. What had arrived is below; tokens and cost are an estimate.</p>`}
     ${span.unbilled && html`<p class="note">Not billed: ${span.unbilled}. It is kept, and not in any sum.</p>`}
-    ${lost && html`<p class="note warn">Its parent <code>${span.parent_id}</code> has not arrived.</p>`}
+    ${span.scope === "everyspan.ledger" && html`<p class="note">Sampled out: usage and cost only. The program's own sampler wanted no span of this call.</p>`}
+    ${lost && span.scope !== "everyspan.ledger" && html`<p class="note warn">Its parent <code>${span.parent_id}</code> has not arrived.</p>`}
     <dl class="facts-grid">
       <${Fact} name="kind">${span.kind}<//><${Fact} name="model">${span.model}<//><${Fact} name="provider">${span.provider}<//>
       <${Fact} name="took">${duration(took)}<//>

@@ -113,7 +113,8 @@ function dearest(tree, row, choose) {
 
 function Head({ tree, id, scores, folded, foldAll }) {
   const { summary, rows } = tree;
-  const lost = rows.filter((row) => row.missing).length;
+  const lost = rows.filter((row) => row.missing && !row.ledger).length;
+  const entries = rows.filter((row) => row.ledger).length;
   const cut = rows.filter((row) => row.end === "interrupted").length;
   return html`<div class="trace-head">
     <div class="title"><h1><${Link} to="/" class="back" aria-label="all traces">←<//> ${summary.name || "(no name)"}</h1>
@@ -123,6 +124,7 @@ function Head({ tree, id, scores, folded, foldAll }) {
       ${" "}<${Tokens} read=${summary.input_tokens} written=${summary.output_tokens} /> · <b id="trace-cost"><${Money} amount=${summary.cost} states=${summary.states} calls=${summary.calls} exact /></b>
       ${summary.errors ? html` <span class="tag bad">${plural(summary.errors, "error")}</span>` : ""}
       ${cut ? html` <span class="tag warn">${cut} interrupted</span>` : ""}${lost ? html` <span class="tag warn">${plural(lost, "parent")} missing</span>` : ""}
+      ${entries ? html` <span class="tag" title="the program's sampler wanted no span of them">${entries} sampled out: usage and cost only</span>` : ""}
       ${summary.states.unbilled ? html` <span class="tag">${summary.states.unbilled} unbilled</span>` : ""}
       ${summary.user && html` <span class="tag-group">user <${Link} to="/" query=${{ user: summary.user }}>${summary.user}<//></span>`}
       ${summary.session && html` <span class="tag-group">session <${Link} to="/" query=${{ session: summary.session }}>${summary.session}<//></span>`}

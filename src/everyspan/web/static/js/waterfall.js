@@ -74,7 +74,8 @@ const ENDS = new Set(["", "complete", "error"]);
 function Row({ row, place, length, folded, chosen, acts }) {
   const bad = row.status === "error" && row.end !== "interrupted";
   const marks = [];
-  if (row.missing) marks.push(["parent missing", "warn", "it names a parent that has not arrived"]);
+  if (row.ledger) marks.push(["sampled out", "", "the program's sampler wanted no span of this call: usage and cost only"]);
+  else if (row.missing) marks.push(["parent missing", "warn", "it names a parent that has not arrived"]);
   if (!ENDS.has(row.end)) marks.push([row.end, row.end === "interrupted" ? "warn" : "", ENDINGS[row.end] ?? row.end]);
   if (row.unbilled) marks.push(["unbilled", "", row.unbilled]);
   if (bad) marks.push(["error", "bad", ""]);
