@@ -125,15 +125,16 @@ def post(url: str, content: bytes, content_type: str = PROTOBUF, **headers: str)
     """POST to a real server; underscores in header names become dashes."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     sent = urllib.request.Request(url, data=content, headers={"Content-Type": content_type, **named})
-    return _exchange(sent)
+    return exchange(sent)
 
 
 def get(url: str, **headers: str) -> Answer:
     """GET from a real server."""
-    return _exchange(urllib.request.Request(url, headers=headers))
+    return exchange(urllib.request.Request(url, headers=headers))
 
 
-def _exchange(sent: urllib.request.Request) -> Answer:
+def exchange(sent: urllib.request.Request) -> Answer:
+    """Send it to a real server."""
     try:
         with urllib.request.urlopen(sent, timeout=20) as answer:
             return Answer(answer.status, answer.read(), dict(answer.headers.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from everyspan.errors import SettingsError
 from everyspan.server import Server, running
 from everyspan.web import langfuse
 from everyspan.web.guard import OPEN_PATHS
-from tests.collector_requests import body, get, post, span
+from tests.collector_requests import body, exchange, get, post, span
 
 TAKING = ("/v1/traces", "/api/public/otel/v1/traces", "/api/public/otel/v1/metrics")
 OWN = ("/", "/api/v1/health", "/api/v1/traces", "/api/v1/costs", "/api/v1/completeness", "/api/v1/traces/x")
@@ -33,6 +34,7 @@ class Wrong:
     secret: str
     read: int
     write: int
+    admin: int = 403
 
 
 @pytest.fixture(scope="module")
@@ -45,24 +47,27 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, d
     file.revoke(revoked_key.public)
     _, only_read = file.create(project="a", scopes=[Scope.READ])
     _, only_ingest = file.create(project="a", scopes=[Scope.INGEST])
+    _, only_admin = file.create(project="a", scopes=[Scope.ADMIN])
     wrong = {
-        "none": Wrong("", 401, 401),
-        "unknown": Wrong("sk-es-nobody", 401, 401),
-        "public half": Wrong(revoked_key.public, 401, 401),
-        "expired": Wrong(expired, 401, 401),
-        "revoked": Wrong(revoked, 401, 401),
+        "none": Wrong("", 401, 401, 401),
+        "unknown": Wrong("sk-es-nobody", 401, 401, 401),
+        "public half": Wrong(revoked_key.public, 401, 401, 401),
+        "expired": Wrong(expired, 401, 401, 401),
+        "revoked": Wrong(revoked, 401, 401, 401),
         "for reading": Wrong(only_read, 0, 403),
         "for sending": Wrong(only_ingest, 403, 0),
+        "for deleting": Wrong(only_admin, 403, 403, 0),
     }
     with running(directory, grpc_port=0) as server:
         yield server, wrong
 
 
 def routes(server: Server) -> list[Route]:
-    return [route for route in langfuse.routes(server.store) if route.path not in OPEN_PATHS]
+    signed = ("/api/public/media/{id}/upload", "/api/public/media/{id}/content")
+    return [route for route in langfuse.routes(server.store) if route.path not in OPEN_PATHS | set(signed)]
 
 
-KINDS = ["none", "unknown", "public half", "expired", "revoked", "for reading", "for sending"]
+KINDS = ["none", "unknown", "public half", "expired", "revoked", "for reading", "for sending", "for deleting"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -73,15 +78,19 @@ def test_no_route_answers_a_key_that_does_not_fit(opened: tuple[Server, dict[str
 
     for route in routes(server):
         path = route.path.replace("{rest:path}", "nothing")
-        for method in sorted((route.methods or set()) & {"GET", "POST"}):
-            expected = key.read if method == "GET" else key.write
-            answer = get(server.url + path, Authorization=header) if method == "GET" else None
-            answer = answer or post(server.url + path, b"{}", "application/json", authorization=header)
+        for method in sorted((route.methods or set()) - {"HEAD"}):
+            expected = {"GET": key.read, "DELETE": key.admin}.get(method, key.write)
+            headers = {"Authorization": header, "content-type": "application/json"}
+            content = None if method in ("GET", "DELETE") else b"{}"
+            answer = exchange(
+                urllib.request.Request(server.url + path, data=content, method=method, headers=headers)
+            )
             assert expected == 0 or answer.status == expected, (method, path, answer.status)
             assert expected != 0 or answer.status not in (401, 403), (method, path, answer.status)
     for path in OWN:
         answer = get(server.url + path, Authorization=header)
         assert answer.status == key.read or (key.read == 0 and answer.status in (200, 404)), path
+    assert get(f"{server.url}/metrics", Authorization=header).status == (key.admin or 200)
     for path in TAKING:
         answer = post(server.url + path, body(span()), authorization=header)
         assert answer.status == (key.write or 200), path

@@ -54,10 +54,8 @@ def test_on_a_cluster_tables_are_replicated_and_spread_by_trace_on_every_server(
     said = statements(Layout("spans_db", "main"))
 
     tables = re.findall(r"CREATE TABLE IF NOT EXISTS (\S+) ON CLUSTER `main`", said)
-    first, more = ("spans", "writers"), ("scores",)
-    assert tables == [
-        f"`spans_db`.{name}{end}" for step in (first, more) for end in ("_local", "") for name in step
-    ]
+    made = (("spans", "writers"), ("scores",), ("media", "media_uses"))
+    assert tables == [f"`spans_db`.{name}{end}" for step in made for end in ("_local", "") for name in step]
     assert (
         "ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/spans_db/spans', '{replica}', version, gone)"
         in said

@@ -166,7 +166,8 @@ def _opened(address: str | None, *, read_only: bool) -> Store:
 
 
 def _scores(done: Copied) -> str:
-    return f", {many(done.scores, 'score')}" if done.scores else ""
+    said = f", {many(done.scores, 'score')}" if done.scores else ""
+    return said + (f", {many(done.media, 'file')}" if done.media else "")
 
 
 @contextmanager

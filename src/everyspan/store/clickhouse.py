@@ -20,6 +20,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from everyspan.errors import StoreError
 from everyspan.store import (
     clickhouse_costs,
+    clickhouse_media,
     clickhouse_scores,
     clickhouse_traces,
     clickhouse_upkeep,
@@ -39,6 +40,7 @@ from everyspan.store.groups import (
     TraceGroup,
     TraceTotals,
 )
+from everyspan.store.media import Media, Use
 from everyspan.store.reads import (
     CostBy,
     CostFilter,
@@ -130,7 +132,7 @@ class ClickHouseStore:
 
     def projects(self) -> list[str]:
         """See `Store.projects`."""
-        tables = ("spans", "writers", "scores")
+        tables = ("spans", "writers", "scores", "media")
         sql = " UNION DISTINCT ".join(f"SELECT toString(project) AS project FROM {name}" for name in tables)
         with self._translated("read"):
             return sorted(row[0] for row in self._ask(sql, {}))
@@ -192,6 +194,33 @@ class ClickHouseStore:
         with self._translated("read"):
             return clickhouse_scores.count_spans(self._ask, wanted)
 
+    def put_media(self, media: Media, content: bytes) -> None:
+        """See `MediaStore.put_media`."""
+        self._check_writable()
+        with self._write_lock, self._translated("write to"):
+            clickhouse_media.put(self._add, media, content)
+
+    def use_media(self, project: str, media_id: str, uses: Sequence[Use]) -> None:
+        """See `MediaStore.use_media`."""
+        self._check_writable()
+        with self._write_lock, self._translated("write to"):
+            clickhouse_media.use(self._add, project, media_id, uses)
+
+    def read_media(self, project: str, media_id: str) -> Media | None:
+        """See `MediaStore.read_media`."""
+        with self._translated("read"):
+            return clickhouse_media.read(self._ask, project, media_id)
+
+    def media_content(self, project: str, media_id: str) -> bytes | None:
+        """See `MediaStore.media_content`."""
+        with self._translated("read"):
+            return clickhouse_media.content(self._ask, project, media_id)
+
+    def list_media(self, project: str, *, after: str = "", limit: int = 100) -> list[Media]:
+        """See `MediaStore.list_media`."""
+        with self._translated("read"):
+            return clickhouse_media.list_media(self._ask, project, after, limit)
+
     def read_spans(self, after: str = "", *, project: str = "", limit: int = 1000) -> SpanPage:
         """See `Store.read_spans`."""
         with self._translated("read"):
@@ -206,6 +235,7 @@ class ClickHouseStore:
             traces = clickhouse_upkeep.traces_of(self._ask, wanted)
             for start in range(0, len(traces), at_once):
                 some = traces[start : start + at_once]
+                clickhouse_media.forget(self._ask, self._take_out, wanted.project, some)
                 done = clickhouse_upkeep.delete(
                     self._ask, self._put, self._change, layout, wanted.project, some
                 )

@@ -56,10 +56,10 @@ def delete(ask: Ask, put: Put, do: Do, layout: Layout, project: str, traces: Seq
 
 
 def forget_rest(do: Do, layout: Layout, project: str) -> None:
-    """Delete what a project has beside traces: the accounts of its writers, and scores of sessions."""
+    """Delete what a project has beside traces: the accounts of its writers, scores of sessions, files."""
     bound = Bound()
     whose = f"project = {bound.put(project)}"
-    for table in ("writers", "scores"):
+    for table in ("writers", "scores", "media", "media_uses"):
         do(f"ALTER TABLE {layout.local(table)} {layout.on_cluster} DELETE WHERE {whose}", bound.values)
 
 

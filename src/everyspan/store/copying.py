@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import islice, zip_longest
 
 from everyspan.model.ids import Seq
 from everyspan.store.groups import Each
+from everyspan.store.media import Media
 from everyspan.store.ranges import merge, size, subtract
 from everyspan.store.reads import CostBy, CostFilter, Range, TraceFilter, WriterFilter, WriterState
 from everyspan.store.rows import INTERRUPTED, Numbers, Sighting
@@ -27,6 +28,7 @@ class Copied:
     new: int = 0
     """Those that were not there before."""
     scores: int = 0
+    media: int = 0
     refused: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     """What is not the same in both at the end, in words; empty when the copy is proven."""
@@ -71,6 +73,7 @@ def copy(source: Store, target: Store, *, progress: Callable[[Copied], None] = l
         numbers, sighting = _account(state, seqs[state.project, state.writer])
         target.insert([], numbers, [sighting])
     _copy_scores(source, target, copied)
+    _copy_media(source, target, copied)
     copied.differences = list(differences(source, target))
     return copied
 
@@ -91,6 +94,7 @@ def differences(one: Store, other: Store) -> Iterator[str]:
             yield f"{name}: the costs of a model on a day are not the same"
     for project in sorted(projects):
         yield from _score_differences(one, other, project)
+        yield from _media_differences(one, other, project)
     writers = [list(map(_comparable, store.writers(WriterFilter()))) for store in (one, other)]
     if writers[0] != writers[1]:
         yield "the accounts of writers are not the same"
@@ -168,4 +172,30 @@ def _score_differences(one: Store, other: Store, project: str) -> Iterator[str]:
     for mine, theirs in zip(_scores(one, project), _scores(other, project), strict=False):
         if mine != theirs:
             yield f"project {project}: the score {mine.id} is not the same"
+            return
+
+
+def _media(store: Store, project: str) -> Iterator[Media]:
+    after = ""
+    while page := store.list_media(project, after=after):
+        yield from page
+        after = page[-1].id
+
+
+def _copy_media(source: Store, target: Store, copied: Copied) -> None:
+    for project in source.projects():
+        for media in _media(source, project):
+            content = source.media_content(project, media.id)
+            if content is not None:  # else it was deleted meanwhile, and the comparison says so
+                target.put_media(media, content)
+                copied.media += 1
+
+
+def _media_differences(one: Store, other: Store, project: str) -> Iterator[str]:
+    for mine, theirs in zip_longest(_media(one, project), _media(other, project)):
+        if mine != theirs:
+            yield f"project {project}: the file {(mine or theirs).id} is not the same"
+            return
+        if one.media_content(project, mine.id) != other.media_content(project, mine.id):
+            yield f"project {project}: the file {mine.id} has another content"
             return

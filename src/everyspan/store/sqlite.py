@@ -22,6 +22,7 @@ from everyspan.store import (
     sqlite_facets,
     sqlite_functions,
     sqlite_latency,
+    sqlite_media,
     sqlite_read,
     sqlite_scores,
     sqlite_traces,
@@ -39,6 +40,7 @@ from everyspan.store.groups import (
     TraceGroup,
     TraceTotals,
 )
+from everyspan.store.media import Media, Use
 from everyspan.store.migrate import check, migrate
 from everyspan.store.reads import (
     CostBy,
@@ -160,6 +162,31 @@ class SqliteStore:
         """See `Store.unnumbered`."""
         with self._reading() as connection:
             return sqlite_read.unnumbered(connection.sql, wanted)
+
+    def put_media(self, media: Media, content: bytes) -> None:
+        """See `MediaStore.put_media`."""
+        with self.writing() as connection:
+            sqlite_media.put(connection.sql, media, content)
+
+    def use_media(self, project: str, media_id: str, uses: Sequence[Use]) -> None:
+        """See `MediaStore.use_media`."""
+        with self.writing() as connection:
+            sqlite_media.use(connection.sql, project, media_id, uses)
+
+    def read_media(self, project: str, media_id: str) -> Media | None:
+        """See `MediaStore.read_media`."""
+        with self._reading() as connection:
+            return sqlite_media.read(connection.sql, project, media_id)
+
+    def media_content(self, project: str, media_id: str) -> bytes | None:
+        """See `MediaStore.media_content`."""
+        with self._reading() as connection:
+            return sqlite_media.content(connection.sql, project, media_id)
+
+    def list_media(self, project: str, *, after: str = "", limit: int = 100) -> list[Media]:
+        """See `MediaStore.list_media`."""
+        with self._reading() as connection:
+            return sqlite_media.list_media(connection.sql, project, after, limit)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

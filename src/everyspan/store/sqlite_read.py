@@ -57,7 +57,7 @@ def projects(connection: sqlite3.Connection) -> list[str]:
     """See `Store.projects`."""
     # Each name leads to the next one in an index; DISTINCT would read all of it.
     found: set[str] = set()
-    for table in ("traces", "writers", "unnumbered", "scores"):
+    for table in ("traces", "writers", "unnumbered", "scores", "media"):
         last = connection.execute(f"SELECT min(project) FROM {table}").fetchone()[0]
         while last is not None:
             found.add(last)

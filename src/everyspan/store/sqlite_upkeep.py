@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from everyspan.errors import SettingsError
-from everyspan.store import sqlite_facets, sqlite_remove, sqlite_twins, sqlite_write
+from everyspan.store import sqlite_facets, sqlite_media, sqlite_remove, sqlite_twins, sqlite_write
 from everyspan.store.bodies import Squeezer
 from everyspan.store.rows import INTERRUPTED, SpanRow
 from everyspan.store.sqlite_columns import draft_of, row_of
@@ -58,6 +58,7 @@ def delete(connection: sqlite3.Connection, squeezer: Squeezer, traces: Sequence[
         connection.execute("DELETE FROM traces WHERE id = ?", (trace,))
         judged = (stored["project"], stored["trace_id"])
         connection.execute("DELETE FROM scores WHERE project = ? AND trace_id = ?", judged)
+        sqlite_media.forget(connection, *judged)
     sqlite_facets.update(connection, changes)
     rebilled = sqlite_twins.settle(connection, (), gone)
     before, after = [old for old, _ in rebilled], [new for _, new in rebilled]
@@ -88,6 +89,7 @@ def forget_rest(connection: sqlite3.Connection, project: str) -> None:
         "DELETE FROM scores WHERE project = ?",
     ):
         connection.execute(statement, (project,))
+    sqlite_media.forget_all(connection, project)
 
 
 def read_spans(

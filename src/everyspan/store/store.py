@@ -17,6 +17,7 @@ from everyspan.store.groups import (
     TraceGroup,
     TraceTotals,
 )
+from everyspan.store.media import MediaStore
 from everyspan.store.reads import (
     CostBy,
     CostFilter,
@@ -36,7 +37,7 @@ from everyspan.store.upkeep import Deleted, Deletion, SpanPage
 __all__ = ["Inserted", "Refused", "Store", "open_store"]
 
 
-class Store(SingleStore, Protocol):
+class Store(SingleStore, MediaStore, Protocol):
     """Keeps spans and answers questions. Every method may be called from any thread, and raises only StoreError."""
 
     def insert(

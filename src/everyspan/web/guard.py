@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -15,12 +16,18 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+RECEIVED = "everyspan.received"
+"""Where the guard leaves, in the request's scope, what is to be told of bytes that come by another way."""
+
 PROJECT = "everyspan.project"
 """Where the guard leaves the project in the request's scope; empty for all of them."""
 
 NO_STORE = "no-store"
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/api/public/health", "/api/public/ready"})
 """What a probe may ask without a key."""
+_SIGNED = re.compile(r"/api/public/media/[^/]+/(upload|content)")
+"""What a link opens that was signed for whoever had a key."""
+
 ADMIN_PATHS = frozenset({"/metrics"})
 """What tells of all projects together."""
 
@@ -57,7 +64,7 @@ class Guard:
             await send(message)
 
         headers = dict(scope["headers"])
-        if scope["path"] not in OPEN_PATHS:
+        if scope["path"] not in OPEN_PATHS and not _SIGNED.fullmatch(scope["path"]):
             try:
                 admitted = self._keys.let_in(
                     headers.get(b"authorization", b"").decode("latin-1"), _needed(scope)
@@ -68,6 +75,7 @@ class Guard:
                 return
             # Without keys there is nothing to tell apart: everything that was ever stored is shown.
             scope[PROJECT] = admitted.project if self._keys else ""
+            scope[RECEIVED] = admitted.received
             receive = _counted(receive, admitted)
         host = _host_name(headers.get(b"host", b"").decode("latin-1"))
         if not self._keys and host not in self._hosts and not host.endswith(".localhost"):

@@ -13,6 +13,7 @@ from everyspan.web.endpoint import json_response
 from everyspan.web.guard import PROJECT
 from everyspan.web.langfuse.ids import trace_id_of
 from everyspan.web.langfuse.ingestion import Ingestion
+from everyspan.web.langfuse.media import Files
 from everyspan.web.langfuse.metrics import Metrics
 from everyspan.web.langfuse.reads import Reads
 from everyspan.web.langfuse.scores import Scores
@@ -27,7 +28,7 @@ def routes(store: Store) -> list[Route]:
         # What the SDK's get_trace_url() makes.
         Route("/project/{project}/traces/{trace_id}", _trace_page, methods=["GET"]),
     ]
-    for part in (Scores(store), Reads(store), Ingestion(store), Metrics(store)):
+    for part in (Scores(store), Reads(store), Ingestion(store), Metrics(store), Files(store)):
         found += part.routes()
     return [
         *found,

@@ -82,7 +82,7 @@ def endpoint(answer: Answerer, *, status: int = 200) -> Callable[[Request], Any]
                 project=request.scope.get(PROJECT) or DEFAULT_PROJECT,
                 query={name: request.query_params.getlist(name) for name in request.query_params},
                 path=request.path_params,
-                body=await _body(request) if request.method in ("POST", "PATCH", "PUT") else None,
+                body=await _body(request) if _has_body(request) else None,
             )
             found = await run_in_threadpool(answer, asked)
         except RequestError as problem:
@@ -94,6 +94,13 @@ def endpoint(answer: Answerer, *, status: int = 200) -> Callable[[Request], Any]
         return json_response(found, status=status)
 
     return serve
+
+
+def _has_body(request: Request) -> bool:
+    return request.method in ("POST", "PATCH", "PUT") or (
+        # A list of what to delete.
+        request.method == "DELETE" and request.headers.get("content-length", "0") != "0"
+    )
 
 
 async def _body(request: Request) -> Any:

@@ -11,6 +11,7 @@ from everyspan.store.reads import TraceFilter, TraceSummary
 from everyspan.store.rows import SpanRow
 from everyspan.store.scores import ScoreFilter, SpanFilter
 from everyspan.store.store import Store
+from everyspan.store.upkeep import Deletion
 from everyspan.web.langfuse import shapes
 from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint, iso, missing, paged
 from everyspan.web.langfuse.ids import span_id_of, trace_id_of
@@ -34,6 +35,8 @@ class Reads:
             Route("/api/public/observations/{id}", endpoint(self.legacy_observation), methods=["GET"]),
             Route("/api/public/traces", endpoint(self.traces), methods=["GET"]),
             Route("/api/public/traces/{id}", endpoint(self.trace), methods=["GET"]),
+            Route("/api/public/traces/{id}", endpoint(self.delete_trace), methods=["DELETE"]),
+            Route("/api/public/traces", endpoint(self.delete_traces), methods=["DELETE"]),
             Route("/api/public/sessions", endpoint(self.sessions), methods=["GET"]),
             Route("/api/public/sessions/{id}", endpoint(self.session), methods=["GET"]),
         ]
@@ -82,6 +85,24 @@ class Reads:
             "observations": [shapes.legacy_observation(row) for row in rows if not shapes.is_trace(row)],
             "scores": [shapes.score(each) for each in self._scores(asked, summary.trace_id)],
         }
+
+    def delete_trace(self, asked: Asked) -> object:
+        """Gone, with scores and files, when this returns."""
+        wanted = Deletion(project=asked.project, trace_id=trace_id_of(asked.path["id"]))
+        if not self._store.delete(wanted).traces:
+            raise missing(f"Trace {asked.path['id'][:80]!r}")
+        return {"message": "Trace deleted successfully"}
+
+    def delete_traces(self, asked: Asked) -> object:
+        """Several of them; those that are not here are gone already."""
+        ids = asked.body.get("traceIds") if isinstance(asked.body, dict) else None
+        if not isinstance(ids, list) or not all(isinstance(each, str) and each for each in ids):
+            raise RequestError("the body takes traceIds, a list of ids")
+        if len(ids) > _MOST_ROWS:
+            raise RequestError(f"traceIds has {len(ids)} ids; it takes {_MOST_ROWS} at once")
+        for each in ids:
+            self._store.delete(Deletion(project=asked.project, trace_id=trace_id_of(each)))
+        return {"message": "Traces deleted successfully"}
 
     def sessions(self, asked: Asked) -> object:
         """Sessions by page, those with the latest trace first."""
