@@ -98,3 +98,36 @@ for number in range(3):
     )
 time.sleep({patience})
 """
+
+MEDIA = """
+import json, time, urllib.request
+from langfuse import Langfuse
+from langfuse.media import LangfuseMedia
+
+langfuse = Langfuse()
+picture = LangfuseMedia(content_bytes={picture!r}, content_type="image/png")
+if hasattr(langfuse, "trace"):
+    trace_id = langfuse.trace(name="seen", input={{"image": picture}}).id
+else:
+    start = getattr(langfuse, "start_as_current_observation", None) or langfuse.start_as_current_span
+    with start(name="seen", input={{"image": picture}}) as span:
+        trace_id = span.trace_id
+langfuse.flush()
+api = getattr(langfuse, "api", None) or langfuse.client
+if not hasattr(api, "media"):
+    api = langfuse.client
+deadline = time.monotonic() + 20
+while True:
+    try:
+        kept = api.media.get(picture._media_id if hasattr(picture, "_media_id") else picture._content_sha256_hash
+            .replace("+", "-").replace("/", "_")[:22])
+        break
+    except Exception:
+        if time.monotonic() > deadline:
+            raise
+        time.sleep(0.05)
+read = urllib.request.urlopen(kept.url).read()
+print(json.dumps({{"same": read == {picture!r}, "type": kept.content_type, "trace": trace_id, "id": kept.media_id}}))
+langfuse.shutdown()
+"""
+"""Logs a picture, waits until it is uploaded and reads it back."""

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from everyspan.server import Server, running
-from tests.clients.programs import LANGFUSE_2, LANGFUSE_3, LANGFUSE_4, LITELLM
+from tests.clients.programs import LANGFUSE_2, LANGFUSE_3, LANGFUSE_4, LITELLM, MEDIA
 from tests.collector_requests import get, settled
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(600)]
@@ -79,6 +79,16 @@ def test_an_sdk_takes_us_for_home_and_reads_back_what_it_sent(server: Server, ma
     )
     assert (read["scores"], read["usage"], read["cost"]) == (["mood", "quality"], [[1000, 100]], 0.0035)
     assert (read["listed"], read["sessions"]) == ([read["trace"]], ["s-1"])
+
+
+@pytest.mark.parametrize("major", SDK)
+def test_an_sdk_uploads_a_picture_and_reads_it_back(server: Server, major: str) -> None:
+    read = json.loads(ran(python_with(*SDK[major][0]), MEDIA.format(picture=b"picture " * 99), server))
+
+    settled(server.url, Authorization=BEARER["Authorization"])
+    trace = get(f"{server.url}/api/public/traces/{read['trace']}", **BEARER).json
+    assert (read["same"], read["type"]) == (True, "image/png")
+    assert read["id"] in json.dumps(trace["input"])
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest
 
 from everyspan.collector.issued import KeyFile, Scope
 from everyspan.server import Server, running
+from tests.clients.programs import MEDIA
 from tests.collector_requests import TRACE_ID, Answer, body, exchange, generation, get, post, settled
 
 A, B = "Bearer sk-a", "Bearer sk-b"
@@ -142,6 +146,27 @@ def test_an_announcement_that_says_nothing_sensible_is_refused(server: Server, s
 
     assert answer.status == 400
     assert answer.json["message"]
+
+
+def test_the_current_sdk_uploads_a_picture_and_reads_it_back(server: Server) -> None:
+    environment = {**os.environ, "LANGFUSE_HOST": server.url}
+    environment |= {"LANGFUSE_PUBLIC_KEY": "pk-a", "LANGFUSE_SECRET_KEY": "sk-a"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", MEDIA.format(picture=PICTURE)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    read = json.loads(done.stdout)
+    settled(server.url, Authorization=A)
+    trace = get(f"{server.url}/api/public/traces/{read['trace']}", Authorization=A).json
+    assert (read["same"], read["type"]) == (True, "image/png")
+    assert read["id"] in json.dumps(trace["input"])
 
 
 def test_an_upload_counts_to_the_quota_of_the_key_that_asked_for_it(tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from everyspan.errors import StoreError
+from everyspan.store import sqlite_scores
 from everyspan.store.migrate import APPLICATION_ID
 from everyspan.store.reads import TraceFilter, WriterFilter
+from everyspan.store.scores import SpanFilter
 from everyspan.store.sqlite import SqliteStore
 from everyspan.store.store import open_store
 from everyspan.store.upkeep import Deletion
@@ -202,3 +204,14 @@ def test_a_backup_never_replaces_a_file(path: Path, tmp_path: Path) -> None:
         store.back_up(tmp_path / "mine")
 
     assert (tmp_path / "mine").read_text() == "precious"
+
+
+def test_a_span_is_found_by_its_id_without_looking_at_others(path: Path) -> None:
+    with closing(SqliteStore(path)) as store, store.reading() as connection:
+        said: list[str] = []
+        connection.sql.set_trace_callback(said.append)
+        wanted = SpanFilter(project="default", span_ids=(span_id(1),), limit=1)
+        sqlite_scores.list_spans(connection.sql, connection.squeezer, wanted)
+        plan = [row["detail"] for row in connection.sql.execute(f"EXPLAIN QUERY PLAN {said[0]}")]
+
+    assert plan[0].startswith("SEARCH spans USING INDEX spans_by_id")

@@ -96,7 +96,7 @@ def _span_conditions(wanted: SpanFilter) -> Where:
     for column, values in (
         ("key", wanted.keys),
         ("trace_id", wanted.trace_ids),
-        ("span_id", wanted.span_ids),
+        ("+span_id", wanted.span_ids),
         ("name", wanted.names),
         ("kind", wanted.kinds),
         ("user", wanted.users),
@@ -106,7 +106,7 @@ def _span_conditions(wanted: SpanFilter) -> Where:
     ):
         _one_of(where, column, values)
     if wanted.span_ids:
-        # As the index has it; the condition above is what decides.
+        # As the index has it; the condition above decides, whose plus keeps SQLite from putting its value in here.
         parts = sorted({span_id[:8] for span_id in wanted.span_ids})
         where.add(f"substr(span_id, 1, 8) IN ({', '.join('?' * len(parts))})", *parts)
     if wanted.parent_id == "":
