@@ -7,11 +7,15 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
+
+import orjson
 
 from everyspan.model.money import CostState
 from everyspan.model.usage import Usage
 from everyspan.store import exact
+from everyspan.store.reads import TraceSummary
 from everyspan.store.rows import SpanRow
 from everyspan.store.summary import Draft
 
@@ -60,19 +64,28 @@ TRACE_COLUMNS = (
 )
 
 _REST = tuple(field.name for field in fields(Usage) if field.name not in TOKENS)
+_rest = attrgetter(*_REST)
+_tokens = attrgetter(*TOKENS)
+_NO_REST = _rest(Usage())
 
 
 def special(row: SpanRow) -> tuple[Any, ...]:
     """The values of the columns after the plain ones."""
-    usage = row.usage
-    rest = {name: value for name in _REST if (value := getattr(usage, name)) not in (None, False)}
+    usage, cost = row.usage, row.cost
+    rest = _rest(usage)
     return (
-        _array(row.tags),
-        row.cost_state.value if row.cost_state else None,
-        exact.to_text(row.cost),
-        *(getattr(usage, name) for name in TOKENS),
-        json.dumps(rest) if rest else "{}",
+        _array(row.tags) if row.tags else "[]",
+        # A StrEnum is text already; its `value` is looked up in Python.
+        str.__str__(row.cost_state) if row.cost_state else None,
+        None if cost is None else format(cost, "f"),
+        *_tokens(usage),
+        "{}" if rest == _NO_REST else _rest_json(rest),
     )
+
+
+def _rest_json(values: tuple[Any, ...]) -> str:
+    kept = {name: value for name, value in zip(_REST, values, strict=True) if value not in (None, False)}
+    return json.dumps(kept)
 
 
 def row_of(stored: sqlite3.Row, body: Sequence[str] | None = None) -> SpanRow:
@@ -100,9 +113,12 @@ def _array(texts: tuple[str, ...]) -> str:
     return json.dumps(texts)
 
 
-def trace_values(draft: Draft) -> tuple[Any, ...]:
-    """The values of `TRACE_COLUMNS`."""
-    summary = draft.summary()
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+def trace_values(draft: Draft, summary: TraceSummary) -> tuple[Any, ...]:
+    """The values of `TRACE_COLUMNS`, for a draft and its summary."""
     return (
         *(
             summary.project,
@@ -114,9 +130,9 @@ def trace_values(draft: Draft) -> tuple[Any, ...]:
         ),
         *map(_array, (summary.tags, summary.services, summary.models, summary.providers)),
         *(summary.started_ns, summary.ended_ns, summary.spans, summary.calls, summary.errors),
-        *(json.dumps(summary.states), exact.to_text(summary.cost)),
+        *(_json(summary.states), exact.to_text(summary.cost)),
         None if summary.cost is None else exact.nano(summary.cost),
-        *(summary.input_tokens, summary.output_tokens, json.dumps(draft.marks)),
+        *(summary.input_tokens, summary.output_tokens, _json(draft.marks)),
     )
 
 

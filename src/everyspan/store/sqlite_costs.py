@@ -27,6 +27,9 @@ from everyspan.store.summary import call_state
 COARSE = ("project", "service", "environment", "model", "provider")
 """What there are few values of."""
 
+_FINEST = (*COARSE, "user", "session")
+"""By these and the tags calls are told apart; each roll-up takes so many from the left."""
+
 _SUMS = ("calls", "priced", *TOKENS)
 _STATE = f"CASE WHEN unbilled != '' THEN '{UNBILLED}' ELSE cost_state END"
 _ONE = f"1 AS calls, cost IS NOT NULL AS priced, {', '.join(f'coalesce({name}, 0) AS {name}' for name in TOKENS)}, cost"
@@ -63,18 +66,21 @@ class _Rollup:
 
 _HOURLY = _Rollup("costs", Each.HOUR, COARSE)
 _DAILY = _Rollup("costs_by_day", Each.DAY, COARSE)
+_finest = attrgetter(*_FINEST)
+_tokens = attrgetter(*TOKENS)
 _ROLLUPS = (
     _DAILY,
     _HOURLY,
     _Rollup("costs_by_tag", Each.DAY, COARSE, by_tag=True),
-    _Rollup("costs_by_session", Each.DAY, (*COARSE, "user", "session")),
+    _Rollup("costs_by_session", Each.DAY, _FINEST),
 )
 
 
 def add_costs(connection: sqlite3.Connection, come: Sequence[SpanRow], gone: Sequence[SpanRow] = ()) -> None:
     """Count rows that are new, and no longer count rows that are gone, inside the caller's transaction."""
+    calls = _added_up(come, gone)
     for rollup in _ROLLUPS:
-        groups = _added_up(come, gone, rollup)
+        groups = _coarser(calls, rollup)
         connection.executemany(
             rollup.put(), ((*key, *group[:-1], exact.to_text(group[-1])) for key, group in groups.items())
         )
@@ -86,25 +92,48 @@ def add_costs(connection: sqlite3.Connection, come: Sequence[SpanRow], gone: Seq
             )
 
 
-def _added_up(
-    come: Iterable[SpanRow], gone: Iterable[SpanRow], rollup: _Rollup
-) -> dict[tuple[Any, ...], list[Any]]:
-    # Adding up first only saves statements: every sum is a plain addition.
-    groups: dict[tuple[Any, ...], list[Any]] = defaultdict(lambda: [0] * len(_SUMS) + [None])
-    values_of, length_ns = attrgetter(*rollup.of_span), LENGTH_NS[rollup.each]
+_Groups = dict[tuple[Any, ...], list[Any]]
+"""By key the sums, in the order of `_SUMS`, and the cost behind them."""
+
+
+def _no_sums() -> list[Any]:
+    return [0] * len(_SUMS) + [None]
+
+
+def _added_up(come: Iterable[SpanRow], gone: Iterable[SpanRow]) -> _Groups:
+    """Calls that no roll-up tells apart, added up: their keys are an hour, `_FINEST` and the tags."""
+    # Adding up first only saves statements and time: every sum is a plain addition.
+    groups: _Groups = defaultdict(_no_sums)
+    hour_ns = LENGTH_NS[Each.HOUR]
     for rows, sign, combine in ((come, 1, exact.add), (gone, -1, exact.subtract)):
         for row in rows:
             state = call_state(row)
             if state is None:
                 continue
-            key = (row.start_ns // length_ns, state, *values_of(row))
-            for whole_key in ((*key, tag) for tag in set(row.tags) or ("",)) if rollup.by_tag else (key,):
-                group = groups[whole_key]
-                group[0] += sign
-                group[1] += sign * (row.cost is not None)
-                for index, name in enumerate(TOKENS, start=2):
-                    group[index] += sign * (getattr(row.usage, name) or 0)
+            group = groups[row.start_ns // hour_ns, state, *_finest(row), row.tags]
+            group[0] += sign
+            for index, count in enumerate(_tokens(row.usage), start=2):
+                if count:
+                    group[index] += sign * count
+            if row.cost is not None:
+                group[1] += sign
                 group[-1] = combine(group[-1], row.cost)
+    return groups
+
+
+def _coarser(calls: _Groups, rollup: _Rollup) -> _Groups:
+    """The same calls in the groups of one roll-up."""
+    groups: _Groups = defaultdict(_no_sums)
+    hours = LENGTH_NS[rollup.each] // LENGTH_NS[Each.HOUR]
+    fields = 2 + len(rollup.of_span)
+    for (hour, *values), sums in calls.items():
+        key = (hour // hours, *values[: fields - 1])
+        tags = values[-1]
+        for whole_key in ((*key, tag) for tag in set(tags) or ("",)) if rollup.by_tag else (key,):
+            group = groups[whole_key]
+            for index, count in enumerate(sums[:-1]):
+                group[index] += count
+            group[-1] = exact.add(group[-1], sums[-1])
     return groups
 
 

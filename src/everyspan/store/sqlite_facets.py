@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import attrgetter
 
 from everyspan.store import exact
 from everyspan.store.groups import GroupFilter, GroupOrder, TraceBy, TraceGroup, TraceTotals
@@ -35,6 +36,18 @@ _ORDERS = {
     GroupOrder.MOST: "traces DESC",
 }
 
+# A member of an enum looks its `value` up in Python, and this is asked for each trace.
+_ONE_OF = tuple(
+    (by.value, attrgetter(by.value))
+    for by in (TraceBy.NAME, TraceBy.USER, TraceBy.SESSION, TraceBy.ENVIRONMENT)
+)
+_SOME_OF = (
+    (TraceBy.TAG.value, attrgetter("tags")),
+    (TraceBy.SERVICE.value, attrgetter("services")),
+    (TraceBy.MODEL.value, attrgetter("models")),
+    (TraceBy.PROVIDER.value, attrgetter("providers")),
+)
+
 Facet = tuple[str, str, str]
 """Project, kind and value."""
 
@@ -51,44 +64,56 @@ class Changed:
 class _Change:
     """What a batch adds to the sums of one facet."""
 
-    __slots__ = ("cost", "sums")
+    __slots__ = (
+        "calls",
+        "cost",
+        "errors",
+        "input_tokens",
+        "output_tokens",
+        "priced",
+        "spans",
+        "states",
+        "traces",
+    )
 
     def __init__(self) -> None:
-        self.sums = [0] * len(_SUMS)
+        self.states = dict.fromkeys(STATES, 0)
+        self.traces = self.spans = self.calls = self.errors = 0
+        self.input_tokens = self.output_tokens = self.priced = 0
         self.cost: Decimal | None = None
 
     def add(self, summary: TraceSummary, sign: int) -> None:
-        counts = (
-            *(1, summary.spans, summary.calls, summary.errors, summary.input_tokens, summary.output_tokens),
-            *(summary.states.get(state, 0) for state in STATES),
-            summary.cost is not None,
-        )
-        for index, count in enumerate(counts):
-            self.sums[index] += sign * count
-        self.cost = (exact.add if sign > 0 else exact.subtract)(self.cost, summary.cost)
+        # Written out: this runs for each value of each trace.
+        self.traces += sign
+        self.spans += sign * summary.spans
+        self.calls += sign * summary.calls
+        self.errors += sign * summary.errors
+        self.input_tokens += sign * summary.input_tokens
+        self.output_tokens += sign * summary.output_tokens
+        for state, calls in summary.states.items():
+            self.states[state] += sign * calls
+        if summary.cost is not None:
+            self.priced += sign
+            self.cost = (exact.add if sign > 0 else exact.subtract)(self.cost, summary.cost)
+
+    def sums(self) -> tuple[int, ...]:
+        """As `_SUMS` names them."""
+        tokens = (self.input_tokens, self.output_tokens)
+        return (self.traces, self.spans, self.calls, self.errors, *tokens, *self.states.values(), self.priced)
 
 
 def facets_of(summary: TraceSummary) -> Iterator[Facet]:
     """Everything by which a trace is found."""
     project = summary.project
     yield project, ALL, ""
-    for kind, value in (
-        (TraceBy.NAME, summary.name),
-        (TraceBy.USER, summary.user),
-        (TraceBy.SESSION, summary.session),
-        (TraceBy.ENVIRONMENT, summary.environment),
-    ):
+    for kind, value_of in _ONE_OF:
+        value = value_of(summary)
         if value:
-            yield project, kind.value, value
-    for kind, values in (
-        (TraceBy.TAG, summary.tags),
-        (TraceBy.SERVICE, summary.services),
-        (TraceBy.MODEL, summary.models),
-        (TraceBy.PROVIDER, summary.providers),
-    ):
-        for value in values:
+            yield project, kind, value
+    for kind, values_of in _SOME_OF:
+        for value in values_of(summary):
             if value:
-                yield project, kind.value, value
+                yield project, kind, value
 
 
 def update(connection: sqlite3.Connection, changes: Iterable[Changed]) -> None:
@@ -112,7 +137,7 @@ def update(connection: sqlite3.Connection, changes: Iterable[Changed]) -> None:
     connection.executemany(
         _ADD,
         (
-            (*change.sums, change.sums[-1], exact.to_text(change.cost), ids[facet])
+            (*change.sums(), change.priced, exact.to_text(change.cost), ids[facet])
             for facet, change in sums.items()
         ),
     )

@@ -27,4 +27,5 @@ def register(connection: sqlite3.Connection, squeezer: Squeezer) -> None:
 
 def searchable(input_text: str, output_text: str) -> str:
     """The words of a span for the full-text index. Lone surrogates, which no database takes, become U+FFFD."""
-    return words((input_text, output_text)).encode("utf-8", "replace").decode("utf-8")
+    found = words((input_text, output_text))
+    return found if found.isascii() else found.encode("utf-8", "replace").decode("utf-8")

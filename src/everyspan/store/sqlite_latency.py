@@ -62,6 +62,13 @@ class _Sums:
         if row.first_token_ns is not None:
             self.first_tokens[histogram.bucket(max(row.first_token_ns, 0))] += sign
 
+    def join(self, other: _Sums) -> None:
+        self.calls += other.calls
+        self.errors += other.errors
+        for mine, its in ((self.durations, other.durations), (self.first_tokens, other.first_tokens)):
+            for bucket, count in its.items():
+                mine[bucket] += count
+
     def values(self) -> tuple[int, int, str, str]:
         """As a roll-up has them."""
         histograms = (histogram.to_text(self.durations), histogram.to_text(self.first_tokens))
@@ -80,16 +87,19 @@ def add_latencies(
     connection: sqlite3.Connection, come: Sequence[SpanRow], gone: Sequence[SpanRow] = ()
 ) -> None:
     """Count rows that are new, and no longer count rows that are gone, inside the caller's transaction."""
-    for each, table in _TABLES.items():
-        groups: dict[tuple[Any, ...], _Sums] = defaultdict(_Sums)
-        for rows, sign in ((come, 1), (gone, -1)):
-            for row in rows:
-                if row.cost_state is not None and not row.unbilled:
-                    groups[row.start_ns // LENGTH_NS[each], *_values_of(row)].add(row, sign)
+    hourly: dict[tuple[Any, ...], _Sums] = defaultdict(_Sums)
+    for rows, sign in ((come, 1), (gone, -1)):
+        for row in rows:
+            if row.cost_state is not None and not row.unbilled:
+                hourly[row.start_ns // LENGTH_NS[Each.HOUR], *_values_of(row)].add(row, sign)
+    daily: dict[tuple[Any, ...], _Sums] = defaultdict(_Sums)
+    for (hour, *values), sums in hourly.items():
+        daily[hour * LENGTH_NS[Each.HOUR] // LENGTH_NS[Each.DAY], *values].join(sums)
+    for each, groups in ((Each.DAY, daily), (Each.HOUR, hourly)):
         connection.executemany(_put(each), ((*key, *sums.values()) for key, sums in groups.items()))
         if gone:
             where = " AND ".join(f"{name} = ?" for name in _keys(each))
-            connection.executemany(f"DELETE FROM {table} WHERE calls = 0 AND {where}", groups)
+            connection.executemany(f"DELETE FROM {_TABLES[each]} WHERE calls = 0 AND {where}", groups)
 
 
 def latency_groups(

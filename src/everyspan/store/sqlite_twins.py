@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 
+from everyspan.store import exact
 from everyspan.store.rows import SpanRow
 from everyspan.store.sqlite_columns import BODY, row_of
-from everyspan.store.twins import CROWD, ONE_OF_MANY, SAME_CALL, SURE_ID_LENGTH, rebilled
+from everyspan.store.twins import CROWD, ONE_OF_MANY, SAME_CALL, SURE_ID_LENGTH, Call, new_reasons
 
 _AT_ONCE = 500
 """Values in one statement."""
@@ -21,6 +23,12 @@ _WITH_TWO_CALLS = """
 SELECT trace_id AS found FROM spans WHERE project = ? AND trace_id IN ({})
 AND (cost_state IS NOT NULL OR unbilled != '') GROUP BY trace_id HAVING count(*) > 1
 """
+_CALLS = """
+SELECT key, trace_id, span_id, parent_id, start_ns, end_ns, response_id, cost_state, cost, input_tokens, output_tokens,
+    writer IS NOT NULL, unbilled
+FROM spans WHERE project = ? AND trace_id = ? AND cost_state IS NOT NULL
+"""
+_ROW = "SELECT * FROM spans WHERE project = ? AND key = ?"
 _PARENTS = "SELECT key, span_id, parent_id FROM spans WHERE project = ? AND trace_id = ?"
 _SURE = f"project = ? AND length(response_id) >= {SURE_ID_LENGTH} AND response_id IN ({{}})"
 _SHARED = f"SELECT response_id AS found FROM spans WHERE {_SURE} GROUP BY response_id HAVING count(*) > 1"
@@ -34,9 +42,15 @@ _SHARING_ALL = f"SELECT DISTINCT trace_id AS found FROM spans WHERE {_SURE}"
 
 
 def settle(
-    connection: sqlite3.Connection, come: Sequence[SpanRow], gone: Sequence[SpanRow]
+    connection: sqlite3.Connection,
+    come: Sequence[SpanRow],
+    gone: Sequence[SpanRow],
+    lone: Collection[tuple[str, str]] = frozenset(),
 ) -> list[tuple[SpanRow, SpanRow]]:
     """Judge the calls in the traces of these spans, inside the caller's transaction; what came is stored already.
+
+    Args:
+        lone: traces, as project and id, that are known to have one call at most.
 
     Returns the rows whose bill changed, before and after, without their bodies.
     """
@@ -45,7 +59,8 @@ def settle(
     for row in (*come, *gone):
         of_project[row.project].append(row)
     for project, rows in of_project.items():
-        traces = set(_found(connection, _WITH_TWO_CALLS, project, {row.trace_id for row in rows}))
+        several = {row.trace_id for row in rows if (project, row.trace_id) not in lone}
+        traces = set(_found(connection, _WITH_TWO_CALLS, project, several))
         # Where the best one of a crowd may be gone, all of it has to be looked at.
         traces |= _sharing(connection, project, rows, sql=_SHARING_ALL if gone else _SHARING)
         calls = _closure(connection, project, traces)
@@ -54,14 +69,14 @@ def settle(
     return changed
 
 
-def _closure(connection: sqlite3.Connection, project: str, traces: set[str]) -> list[SpanRow]:
+def _closure(connection: sqlite3.Connection, project: str, traces: set[str]) -> list[Call]:
     """All calls of these traces, and of those that share a response id with one of them; `traces` grows."""
-    calls: list[SpanRow] = []
+    calls: list[Call] = []
     new = set(traces)
     for _ in range(_MOST_ROUNDS):
         if not new or len(traces) > _MOST_TRACES:
             break
-        found = [row for trace_id in sorted(new) for row in _calls(connection, project, trace_id)]
+        found = [call for trace_id in sorted(new) for call in _calls(connection, project, trace_id)]
         calls += found
         new = _sharing(connection, project, found) - traces
         traces |= new
@@ -69,19 +84,19 @@ def _closure(connection: sqlite3.Connection, project: str, traces: set[str]) -> 
 
 
 def _sharing(
-    connection: sqlite3.Connection, project: str, rows: Iterable[SpanRow], sql: str = _SHARING
+    connection: sqlite3.Connection, project: str, rows: Iterable[SpanRow | Call], sql: str = _SHARING
 ) -> set[str]:
     """Traces with a response id that one of these rows has and another span too."""
     shared = _found(connection, _SHARED, project, _sure_ids(rows))
     return set(_found(connection, sql, project, set(shared)))
 
 
-def _sure_ids(rows: Iterable[SpanRow]) -> set[str]:
+def _sure_ids(rows: Iterable[SpanRow | Call]) -> set[str]:
     return {row.response_id for row in rows if len(row.response_id) >= SURE_ID_LENGTH}
 
 
 def _rebilled(
-    connection: sqlite3.Connection, project: str, calls: Sequence[SpanRow], traces: Iterable[str]
+    connection: sqlite3.Connection, project: str, calls: Sequence[Call], traces: Iterable[str]
 ) -> list[tuple[SpanRow, SpanRow]]:
     parents = {}
     for trace_id in sorted(traces):
@@ -89,7 +104,10 @@ def _rebilled(
         for _, span_id, parent_id in sorted(map(tuple, connection.execute(_PARENTS, (project, trace_id)))):
             parents[trace_id, span_id] = parent_id
     crowded = set(_found(connection, _CROWDED, project, _sure_ids(calls)))
-    changed = rebilled(calls, parents, crowded)
+    changed = []
+    for key, reason in new_reasons(calls, parents, crowded).items():
+        row = row_of(connection.execute(_ROW, (project, key)).fetchone(), [""] * len(BODY))
+        changed.append((row, replace(row, unbilled=reason)))
     connection.executemany(
         "UPDATE spans SET unbilled = ? WHERE project = ? AND key = ?",
         ((after.unbilled, project, after.key) for _, after in changed),
@@ -97,12 +115,16 @@ def _rebilled(
     return changed
 
 
-def _calls(connection: sqlite3.Connection, project: str, trace_id: str) -> list[SpanRow]:
-    found = connection.execute(
-        "SELECT * FROM spans WHERE project = ? AND trace_id = ? AND cost_state IS NOT NULL",
-        (project, trace_id),
-    )
-    return [row_of(stored, [""] * len(BODY)) for stored in found]
+def _calls(connection: sqlite3.Connection, project: str, trace_id: str) -> Iterator[Call]:
+    for stored in connection.execute(_CALLS, (project, trace_id)):
+        key, trace, span, parent, start, end, response, state, cost, inputs, outputs, stamped, unbilled = (
+            stored
+        )
+        tokens = None if inputs is None and outputs is None else (inputs or 0, outputs or 0)
+        money = exact.from_text(cost)
+        yield Call(
+            key, trace, span, parent, start, end, response, state, money, tokens, bool(stamped), unbilled
+        )
 
 
 def _found(connection: sqlite3.Connection, sql: str, project: str, values: Iterable[str]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from everyspan.store import sqlite_facets, sqlite_media, sqlite_remove, sqlite_t
 from everyspan.store.bodies import Squeezer
 from everyspan.store.rows import INTERRUPTED, SpanRow
 from everyspan.store.sqlite_columns import draft_of, row_of
+from everyspan.store.sqlite_summaries import Summaries
 from everyspan.store.sqlite_where import Where
 from everyspan.store.upkeep import Deleted, Deletion, SpanPage
 
@@ -63,7 +64,9 @@ def delete(connection: sqlite3.Connection, squeezer: Squeezer, traces: Sequence[
     rebilled = sqlite_twins.settle(connection, (), gone)
     before, after = [old for old, _ in rebilled], [new for _, new in rebilled]
     sqlite_write.recount(connection, after, [*gone, *before])
-    sqlite_write.update_traces(connection, (), after)
+    summaries = Summaries(connection, after)
+    summaries.rebuild(after)
+    summaries.write()
     _settle_accounts(connection, gone)
     return Deleted(traces=len(changes), spans=len(gone))
 

@@ -20,7 +20,8 @@ def call_state(row: SpanRow) -> str | None:
     """Under which state roll-ups count this span: a cost state, `unbilled`, or None when it is no model call."""
     if row.unbilled:
         return UNBILLED
-    return row.cost_state.value if row.cost_state else None
+    # A StrEnum is text already; its `value` is looked up in Python, and every span is asked several times.
+    return str.__str__(row.cost_state) if row.cost_state else None
 
 
 @dataclass(slots=True, kw_only=True)

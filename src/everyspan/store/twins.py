@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
+from typing import NamedTuple
 
 from everyspan.store.rows import SpanRow
 
@@ -30,8 +31,7 @@ ONE_OF_MANY = f"{SAME_CALL}s with its response id"
 _WEAK_STATES = ("partial", "estimated", "unpriced")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(NamedTuple):
     """What has to be known of a recording of a call."""
 
     key: str
@@ -46,6 +46,8 @@ class Call:
     tokens: tuple[int, int] | None
     """Input and output; None when neither was reported."""
     stamped: bool
+    unbilled: str
+    """Why it does not count so far."""
 
     @property
     def says_something(self) -> bool:
@@ -100,17 +102,30 @@ def rebilled(
     Args:
         crowded: see `unbilled_twins`; None when `rows` hold every recording with their response ids.
     """
+    by_key = {row.key: row for row in rows}
+    changed = new_reasons(map(call_of, by_key.values()), parents, crowded)
+    return [(by_key[key], replace(by_key[key], unbilled=reason)) for key, reason in changed.items()]
+
+
+def new_reasons(
+    calls: Iterable[Call], parents: Parents, crowded: Collection[str] | None = None
+) -> dict[str, str]:
+    """The keys of calls of one project whose bill is another one than they say, with the reason, or nothing.
+
+    Args:
+        crowded: as for `rebilled`.
+    """
     # What a span says of itself is never taken back, and such a span is nobody's twin.
-    open_to_judgement = [row for row in rows if not row.unbilled or row.unbilled.startswith(SAME_CALL)]
+    open_to_judgement = [call for call in calls if not call.unbilled or call.unbilled.startswith(SAME_CALL)]
     if crowded is None:
-        counts = Counter(row.response_id for row in open_to_judgement)
+        counts = Counter(call.response_id for call in open_to_judgement)
         crowded = {response_id for response_id, count in counts.items() if count > CROWD}
-    reasons = unbilled_twins(map(call_of, open_to_judgement), parents, crowded)
-    return [
-        (row, replace(row, unbilled=reason))
-        for row in open_to_judgement
-        if (reason := reasons.get(row.key, "")) != row.unbilled
-    ]
+    reasons = unbilled_twins(open_to_judgement, parents, crowded)
+    return {
+        call.key: reason
+        for call in open_to_judgement
+        if (reason := reasons.get(call.key, "")) != call.unbilled
+    }
 
 
 def call_of(row: SpanRow) -> Call:
@@ -128,6 +143,7 @@ def call_of(row: SpanRow) -> Call:
         cost=row.cost,
         tokens=None if inputs is None and outputs is None else (inputs or 0, outputs or 0),
         stamped=row.writer is not None,
+        unbilled=row.unbilled,
     )
 
 

@@ -18,7 +18,9 @@ _KINDS_OF_PART = frozenset({"type", "role", "id", "tool_call_id", "finish_reason
 
 def words(texts: Sequence[str]) -> str:
     """What to index of these texts: JSON's strings without its keys, escapes undone; anything else as it is."""
-    return " ".join(part for text in texts if text for part in _parts(text))
+    found = " ".join([part for text in texts if text for part in _parts(text)])
+    # Looking for a long run costs much more than seeing that there is none.
+    return _LONG.sub(" ", found) if _may_be_long(found) else found
 
 
 def asked(text: str) -> list[str]:
@@ -36,12 +38,15 @@ def folded(text: str) -> set[str]:
 def _parts(text: str) -> Iterator[str]:
     left = MOST_CHARACTERS
     for part in _strings(text):
-        part = part[:left]
-        # Looking for a long run costs much more than seeing that there is none.
-        yield _LONG.sub(" ", part) if max(map(len, part.split()), default=0) >= 200 else part
+        yield part[:left]
         left -= len(part)
         if left <= 0:
             return
+
+
+def _may_be_long(text: str) -> bool:
+    """Whether there may be a run of 200 characters without a space: it would fill one of these stretches of 100."""
+    return any(text.find(" ", start, start + 100) < 0 for start in range(0, len(text) - 99, 100))
 
 
 def _strings(text: str) -> Iterator[str]:
