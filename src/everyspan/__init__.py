@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from everyspan.version import __version__
 
 if TYPE_CHECKING:
-    from everyspan.client import aflush, context, flush, init, observe, shutdown, span, stats
-    from everyspan.errors import EveryspanError
+    from everyspan.client import aflush, budget, context, flush, init, observe, shutdown, span, stats
+    from everyspan.errors import BudgetExceeded, EveryspanError
     from everyspan.invocation import aws_lambda
     from everyspan.model.receipt import Receipt
     from everyspan.model.usage import Usage
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from everyspan.record.propagate import propagate
 
 __all__ = [
+    "BudgetExceeded",
     "Client",
     "EveryspanError",
     "Receipt",
@@ -37,6 +38,7 @@ __all__ = [
     "__version__",
     "aflush",
     "aws_lambda",
+    "budget",
     "context",
     "flush",
     "headers",
@@ -50,6 +52,7 @@ __all__ = [
 
 _MODULES = {
     "Client": "everyspan.reading.client",
+    "BudgetExceeded": "everyspan.errors",
     "EveryspanError": "everyspan.errors",
     "Receipt": "everyspan.model.receipt",
     "Usage": "everyspan.model.usage",

@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from everyspan.instrument.signals import Termination
 from everyspan.model.destination import Destination
 from everyspan.model.receipt import Receipt
 from everyspan.record.ambient import context
+from everyspan.record.budget import SpendingLimit
 from everyspan.record.call import end_open_calls, forget_open_calls, open_calls
 from everyspan.record.content import Mask, policy_of
 from everyspan.record.observe import Observer
@@ -35,7 +37,7 @@ from everyspan.spool.log import Log
 from everyspan.spool.room import WhenFull
 from everyspan.version import __version__
 
-__all__ = ["aflush", "context", "flush", "init", "observe", "shutdown", "span", "stats"]
+__all__ = ["aflush", "budget", "context", "flush", "init", "observe", "shutdown", "span", "stats"]
 
 _log = logging.getLogger("everyspan")
 
@@ -248,6 +250,23 @@ span = _observer.span
 observe = _observer.observe
 
 
+def budget(usd: Decimal | int | float | str, *, name: str = "") -> SpendingLimit:
+    """A limit on what the model calls of a block may cost: `with budget(usd=0.50):`, or `async with`.
+
+    Before a call inside leaves, `BudgetExceeded` is raised when those that have ended cost `usd` or more. Calls under
+    way are not in the sum until they end, so that it may be passed by what they cost. Calls without a price are in no
+    sum: `unpriced` counts them, the exception names them, and a warning says so at the end of the block.
+
+    Args:
+        name: for the exception's message.
+
+    Raises:
+        SettingsError: `usd` is no amount.
+    """
+    _running()  # what is not recorded can not be added up
+    return SpendingLimit(usd, name=name)
+
+
 def flush(timeout_s: float = 30.0) -> Receipt:
     """Deliver everything recorded so far and say truthfully what became of it. Never raises for a dead destination.
 
@@ -267,10 +286,10 @@ async def aflush(timeout_s: float = 30.0) -> Receipt:
 def stats() -> dict[str, Any]:
     """Numbers about this process, at any time, as plain JSON-able values.
 
-    `calls`: opened, open, ended by how, absorbed, sampled_out (usage and cost only), unsampled (nothing kept), shed
-    (texts left out), disowned. `requests`: to models at known providers by host, and those without a span. `faults`:
-    our own failures by place. `delivery`: for each destination the counts of a receipt and its last problem. `sender`:
-    failures of the sending thread.
+    `calls`: opened, open, ended by how, absorbed, over_budget (not made), sampled_out (usage and cost only), unsampled
+    (nothing kept), shed (texts left out), disowned. `requests`: to models at known providers by host, and those without
+    a span. `faults`: our own failures by place. `delivery`: for each destination the counts of a receipt and its last
+    problem. `sender`: failures of the sending thread.
     """
     runtime = _running()
     delivery = [
@@ -291,6 +310,7 @@ def stats() -> dict[str, Any]:
             "open": len(open_calls()),
             "ended": dict(TALLY.ended),
             "absorbed": TALLY.absorbed,
+            "over_budget": TALLY.over_budget,
             "sampled_out": TALLY.sampled_out,
             "unsampled": TALLY.unsampled,
             "shed": TALLY.shed,

@@ -7,6 +7,7 @@
     ├── SpoolError             the spool directory cannot be used
     │   └── SpoolFullError     the spool is at its limit
     ├── UsageError             token counts that contradict each other
+    ├── BudgetExceeded         a limit of the user's own is reached; raised in place of their next call
     ├── PricesError            prices that the user gave, or a price table, cannot be used
     ├── StoreError             the store cannot be opened, read or written
     │   └── NotFoundError      the store does not hold what was asked for
@@ -14,11 +15,14 @@
     ├── AnswerError            a collector was asked and did not answer, or refused
     └── CommandError           a command cannot do what it was asked to; holds the exit code
 
-A message holds what happened, the numbers, and what to do next. None of these reaches a user's LLM call:
-inside an instrumented call a failure becomes a number in `everyspan.stats()`.
+A message holds what happened, the numbers, and what to do next. None of these reaches a user's LLM call, but the one
+that is asked for with `everyspan.budget()`: inside an instrumented call a failure becomes a number in
+`everyspan.stats()`.
 """
 
 from __future__ import annotations
+
+from decimal import Decimal
 
 
 class EveryspanError(Exception):
@@ -55,6 +59,30 @@ class SpoolFullError(SpoolError):
 
 class UsageError(EveryspanError):
     """Token counts that contradict each other, such as more cached tokens than input tokens."""
+
+
+class BudgetExceeded(EveryspanError):  # noqa: N818 - it is a refusal the user asked for, not a failure
+    """A limit of `everyspan.budget()` is reached: the call that would have come next was not made.
+
+    Attributes:
+        name: the budget's, or empty.
+        usd: the limit, in US dollars.
+        spent: what the calls so far are known to have cost.
+        calls: how many of them have ended.
+        unpriced: how many of those have no price, or only a part of one, so that more may have been spent.
+    """
+
+    def __init__(self, *, name: str, usd: Decimal, spent: Decimal, calls: int, unpriced: int) -> None:
+        unknown = f", {unpriced} of them without a whole price" if unpriced else ""
+        super().__init__(
+            f"the budget {name + ' ' if name else ''}of ${usd:f} is reached: {calls} calls cost ${spent:f}{unknown}; "
+            "this one was not made. Raise the limit, or catch everyspan.BudgetExceeded"
+        )
+        self.name = name
+        self.usd = usd
+        self.spent = spent
+        self.calls = calls
+        self.unpriced = unpriced
 
 
 class PricesError(EveryspanError):

@@ -104,6 +104,8 @@ class Options:
     retain: Mapping[str, int] = field(default_factory=dict)
     """Days by project, `*` for the others; see `days_by_project`."""
     limits: Limits | None = None
+    budgets: Path | None = None
+    """A file of limits on what calls may cost, for the API and the page; see `cost.budget`."""
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
 
 
@@ -185,7 +187,11 @@ def _opened(options: Options) -> Iterator[Server]:
         retention.start()
         opened.callback(retention.stop)
         live = Live(lambda: (collector.moved.bodies, collector.moved.failures))
-        api = [*Api(store, collector).routes(), *live.routes(), *Jaeger(store).routes()]
+        api = [
+            *Api(store, collector, budgets=options.budgets).routes(),
+            *live.routes(),
+            *Jaeger(store).routes(),
+        ]
         api += Probes(collector, retention).routes()
         routes = [*api, *langfuse.routes(store), *pages.routes()]
         guard = Guard(Starlette(routes=routes), keys, host=options.host)

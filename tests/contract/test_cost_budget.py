@@ -16,6 +16,7 @@ from everyspan.cli.commands import dispatch
 from everyspan.cost.budget import Per, Verdict, read_budgets
 from everyspan.errors import PricesError
 from everyspan.server import Server, running
+from tests.collector_requests import get
 from tests.store_rows import call
 
 Run = Callable[..., tuple[int, Any]]
@@ -36,6 +37,52 @@ def server(tmp_path: Path) -> Iterator[Server]:
             ]
         )
         yield opened
+
+
+DAY = "[[budget]]\nname = 'search'\nusd = 0.3\ntag = 'search'\nwarn_at = 0.5\n"
+SMALL = "[[budget]]\nname = 'all'\nusd = 0.6\nper = 'day'\nwarn_at = 0.5\nkey = 'p'\n"
+
+
+def test_the_collectors_own_budgets_are_answered_and_read_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "budgets.toml"
+    file.write_text(DAY + SMALL, encoding="utf-8")
+    now_ns = time.time_ns()
+    times = {"start_ns": now_ns, "end_ns": now_ns + 1}
+    with running(tmp_path / "data", budgets=file) as server:
+        server.store.insert(
+            [call(1, "0.3", project="p", tags=("search",), **times), call(2, None, project="p", **times)]
+        )
+        server.store.insert([call(3, "0.1", project="q", key="w:1:9", **times)])
+
+        found = get(f"{server.url}/api/v1/budgets").json
+        ended = dispatch(["budget", "check", "--url", server.url])
+        file.write_text("[[budget]]\nname = 'x'", encoding="utf-8")
+        broken = get(f"{server.url}/api/v1/budgets").json
+
+    by_name = {each["name"]: each for each in found["budgets"]}
+    assert (by_name["search"]["verdict"], by_name["search"]["spent"]) == ("reached", "0.3")
+    assert (by_name["all"]["verdict"], by_name["all"]["filters"]) == ("near", {"project": "p"})
+    assert by_name["all"]["without_whole_price"] == 1
+    assert ended == 1
+    assert "reached" in capsys.readouterr().out
+    assert (broken["budgets"], "needs a name and usd" in broken["problem"]) == ([], True)
+
+
+def test_a_key_sees_the_budgets_of_its_own_project_only(tmp_path: Path) -> None:
+    file = tmp_path / "budgets.toml"
+    file.write_text(DAY + SMALL, encoding="utf-8")
+    with running(tmp_path / "data", budgets=file, keys=("p:secret",)) as server:
+        own = get(f"{server.url}/api/v1/budgets", authorization="Bearer secret").json
+
+    assert [each["name"] for each in own["budgets"]] == ["all"]
+
+
+def test_a_collector_without_budgets_says_so(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    assert get(f"{server.url}/api/v1/budgets").json == {"budgets": [], "problem": ""}
+    assert dispatch(["budget", "check", "--url", server.url]) == 2
+    assert "the collector has no budgets" in capsys.readouterr().err
 
 
 @pytest.fixture

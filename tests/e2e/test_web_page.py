@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -171,3 +172,26 @@ def test_a_server_that_goes_away_is_said_and_forgiven(page: Any, server: Server)
     page.locator("#link.good").wait_for()
     page.get_by_text("No traces yet").wait_for()
     page.get_by_role("alert").wait_for(state="detached")
+
+
+def test_a_budget_that_is_reached_is_told_on_every_page_and_leads_to_what_it_went_to(
+    browser: Any, tmp_path: Path
+) -> None:
+    budgets = tmp_path / "budgets.toml"
+    budgets.write_text(
+        "[[budget]]\nname = 'nightly <b>'\nusd = 0.2\ntag = 'night'\n[[budget]]\nname = 'large'\nusd = 1000\n",
+        encoding="utf-8",
+    )
+    now_ns = time.time_ns()
+    with running(tmp_path / "data", budgets=budgets) as server, tab(browser) as page:
+        server.store.insert([call(1, "0.25", tags=("night",), start_ns=now_ns, end_ns=now_ns + 1)])
+        page.goto(f"{server.url}/latency")
+        banner = page.wait_for_selector("#budgets")
+
+        said = banner.inner_text()
+        page.click("#budgets a")
+        page.wait_for_selector("#total")
+
+        assert "Budget reached: nightly <b>. $0.25 of $0.2 this day, tag night." in said
+        assert "large" not in said
+        assert page.inner_text("#total") == "$0.25"

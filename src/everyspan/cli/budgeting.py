@@ -30,7 +30,7 @@ def budget() -> None:
     "--budgets",
     "path",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The limits. Default: the file that EVERYSPAN_BUDGETS names.",
+    help="The limits. Default: the file that EVERYSPAN_BUDGETS names, else those of the collector.",
 )
 @asking
 def check(*, path: Path | None, collector: Collector, as_json: bool) -> int:
@@ -39,18 +39,30 @@ def check(*, path: Path | None, collector: Collector, as_json: bool) -> int:
     What has no price is in no sum: such calls are counted beside it.
     """
     path = path or budgets_file()
-    if path is None:
-        raise CommandError(
-            "name a file of budgets with --budgets or EVERYSPAN_BUDGETS; docs/cost.md has its format"
-        )
     now = datetime.now(UTC)
-    found = [_stand(each, collector, now) for each in read_budgets(path)]
+    found = (
+        _of_the_collector(collector)
+        if path is None
+        else [_stand(each, collector, now) for each in read_budgets(path)]
+    )
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=True))
     else:
         head = ("BUDGET", "PER", "OF", "SPENT", "LIMIT", "STANDS", "WITHOUT A WHOLE PRICE")
         table(head, map(_cells, found), right=frozenset({"SPENT", "LIMIT", "WITHOUT A WHOLE PRICE"}))
     return NOT_SO if any(each["verdict"] == Verdict.REACHED for each in found) else 0
+
+
+def _of_the_collector(collector: Collector) -> list[dict[str, object]]:
+    answer = collector.ask("budgets")
+    if answer["problem"]:
+        raise CommandError(f"the collector's budgets: {answer['problem']}")
+    if not answer["budgets"]:
+        raise CommandError(
+            "the collector has no budgets, and none are named here; give a file with --budgets or EVERYSPAN_BUDGETS "
+            "(docs/cost.md has its format), or start the collector with EVERYSPAN_BUDGETS"
+        )
+    return list(answer["budgets"])
 
 
 def _stand(limit: Budget, collector: Collector, now: datetime) -> dict[str, object]:

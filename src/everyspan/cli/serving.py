@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from everyspan.settings import DEFAULT_PORT, data_dir, retention, server_keys, store_address
+from everyspan.settings import DEFAULT_PORT, budgets_file, data_dir, retention, server_keys, store_address
 
 
 @click.command()
@@ -58,12 +58,16 @@ def serve(
     A key on the command line can be read by every user of this machine; EVERYSPAN_KEYS can not.
     """
     from everyspan.collector.retention import days_by_project
+    from everyspan.cost.budget import read_budgets
     from everyspan.server import Options
     from everyspan.server import serve as run
 
     root = directory or data_dir()
     store = address or store_address()
     pairs = keys or server_keys()
+    limits = budgets_file()
+    if limits is not None:
+        read_budgets(limits)  # a mistake in it is told now, and not on the page
 
     def say_ready(url: str) -> None:
         click.echo(f"everyspan serves {url}")
@@ -86,6 +90,7 @@ def serve(
         grpc_port=grpc_port,
         keys=tuple(pairs),
         retain=days_by_project(retain or retention()),
+        budgets=limits,
     )
     run(options, ready=say_ready)
     click.echo("everyspan stopped; everything acknowledged is on disk")

@@ -16,6 +16,7 @@ from everyspan.model.destination import Dialect
 from everyspan.model.money import Cost
 from everyspan.model.usage import Usage
 from everyspan.record import names
+from everyspan.record.budget import charge
 from everyspan.record.call import Call, End
 from everyspan.record.estimate import completed_by_estimate
 from everyspan.record.growing import GrowingMessage
@@ -82,6 +83,8 @@ class Answered:
                 estimated=self.usage is not None and (end is not End.COMPLETE or names.USAGE_SOURCE in found),
             )
         )
+        if call.budgets and names.UNBILLED not in found:
+            charge(call.budgets, bill)
         found.update(cost_attributes(bill, unbilled=names.UNBILLED in found))
         if Dialect.LANGFUSE in registry.dialects:
             found.update(self._langfuse(call, bill, unbilled=names.UNBILLED in found))

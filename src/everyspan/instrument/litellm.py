@@ -22,6 +22,7 @@ from everyspan.instrument import patch
 from everyspan.instrument.imports import when_imported
 from everyspan.instrument.litellm_answers import answer_of
 from everyspan.instrument.litellm_request import read_request
+from everyspan.record.budget import limits
 from everyspan.record.call import Call, End, Entered, current, end_of
 from everyspan.record.opening import start_span
 from everyspan.record.registry import Registry
@@ -170,13 +171,18 @@ class LitellmHooks:
     def _open(
         self, function: FunctionType, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Call | None:
-        """The call that begins here, or None when this is a deeper layer of one that is open (or we failed)."""
+        """The call that begins here, or None when this is a deeper layer of one that is open (or we failed).
+
+        Raises:
+            BudgetExceeded: a limit of the user's own is reached. Nothing else is raised.
+        """
         outer = current()
         if outer is not None and _is_same_call(outer, function, kwargs):
             TALLY.absorbed += 1
             if isinstance(kwargs.get("model"), str):
                 outer.model = kwargs["model"]
             return None
+        around = limits()
         try:
             request = read_request(operation, args, kwargs, self._registry)
             started_ns = time.time_ns()
@@ -192,7 +198,7 @@ class LitellmHooks:
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("open the span of a call", error)
             return None
-        call.outer = outer
+        call.outer, call.budgets = outer, around
         return call
 
 

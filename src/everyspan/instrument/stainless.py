@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Protocol
 
+from everyspan.errors import BudgetExceeded
 from everyspan.instrument import patch
 from everyspan.instrument.sdk.answer import SdkAnswer
 from everyspan.instrument.sdk.bodies import BodyWatch, Watch, decoded, drop_ends, watch
@@ -70,7 +71,11 @@ class StainlessHooks:
     def _open(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[Call, Callable[[Call, Any], Any]] | None:
-        """The call that begins here and what to do with its answer; None when none does. Never raises."""
+        """The call that begins here and what to do with its answer; None when none does.
+
+        Raises:
+            BudgetExceeded: a limit of the user's own is reached. Nothing else is raised.
+        """
         try:
             client = args[0]
             options = args[2] if len(args) > 2 else kwargs["options"]
@@ -82,6 +87,8 @@ class StainlessHooks:
                 return None
             call.target = self
             hides = self._library.prepare(client, asked, options)
+        except BudgetExceeded:
+            raise
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("read the arguments of a call", error)
             return None

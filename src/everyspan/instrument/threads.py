@@ -11,10 +11,11 @@ from typing import Any
 from opentelemetry import trace
 
 from everyspan.instrument import patch
+from everyspan.record.budget import is_limited
 
 
 def install() -> None:
-    """Let `ThreadPoolExecutor.submit` and `Thread.start` carry the current context along when a span is current."""
+    """Let `ThreadPoolExecutor.submit` and `Thread.start` carry the context along when a span or a budget is around."""
     patch.exchange(ThreadPoolExecutor.submit, _submit)
     patch.exchange(threading.Thread.start, _start)
 
@@ -26,7 +27,7 @@ def _submit(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
     # `asyncio.to_thread` and litellm bring a context of their own. This is asked first: it takes one step.
     if isinstance(getattr(work, "__self__", None), contextvars.Context):
         return original(*args, **kwargs)
-    if not trace.get_current_span().get_span_context().is_valid:
+    if not _is_anything_around():
         return original(*args, **kwargs)
     return original(pool, contextvars.copy_context().run, work, *rest, **kwargs)
 
@@ -37,7 +38,7 @@ _OWN_CONTEXT = ("anyio.", "concurrent.futures", "everyspan.", "opentelemetry.", 
 
 def _start(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     thread = args[0]
-    if trace.get_current_span().get_span_context().is_valid and not _is_worker(thread):
+    if _is_anything_around() and not _is_worker(thread):
         around, run = contextvars.copy_context(), thread.run
 
         def carried() -> None:
@@ -46,6 +47,10 @@ def _start(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str
 
         thread.run = carried
     return original(*args, **kwargs)
+
+
+def _is_anything_around() -> bool:
+    return trace.get_current_span().get_span_context().is_valid or is_limited()
 
 
 def _is_worker(thread: threading.Thread) -> bool:

@@ -16,6 +16,7 @@ from opentelemetry.util.types import AttributeValue
 
 from everyspan.record import names
 from everyspan.record.attributes import set_attributes
+from everyspan.record.budget import Limits, charge
 from everyspan.record.tally import TALLY
 
 # OpenLLMetry's instrumentations look at this key and stay silent below an instrumented call.
@@ -92,6 +93,7 @@ class Call:
         "answer",
         "attempts",
         "bills",
+        "budgets",
         "first_chunk_ns",
         "inside",
         "model",
@@ -113,6 +115,8 @@ class Call:
         """The call in which this one was made, if any."""
         self.bills: set[tuple[int | None, int | None]] = set()
         """Input and output tokens of the calls made inside this one."""
+        self.budgets: Limits = ()
+        """The limits that this call's cost counts towards."""
         self.inside = False
         """A read of the stream is under way: a close that happens within it is not the user's."""
         self.target: object = None
@@ -188,6 +192,7 @@ class Call:
             if self.answer is not None:
                 attributes.update(self.answer.attributes(self, how))
         except Exception as failure:  # noqa: BLE001 - a span without its usage is better than none
+            charge(self.budgets, None)
             attributes[names.CAPTURE_ERROR] = repr(failure)[:200]
             TALLY.fault("read an answer", failure)
         if error is not None:
@@ -196,6 +201,8 @@ class Call:
             status = getattr(error, "status_code", None) or getattr(error, "code", None)  # google-genai's
             if self.answer is None and isinstance(status, int) and status in _NOT_CHARGED:
                 attributes[names.UNBILLED] = f"the provider refused the call ({status})"
+            elif self.answer is None:
+                charge(self.budgets, None)
             self.span.set_status(Status(StatusCode.ERROR, f"{kind}: {str(error)[:500]}"))
         elif how in UNFINISHED:
             attributes[names.ERROR_TYPE] = how.value

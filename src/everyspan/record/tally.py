@@ -23,6 +23,8 @@ class Tally:
         """LLM calls whose span ended, by how (`complete`, `cancelled`, ...)."""
         self.absorbed = 0
         """Entries into an instrumented library that were a deeper layer of a call already open."""
+        self.over_budget = 0
+        """Calls that were not made because a limit of the user's own was reached."""
         self.sampled_out = 0
         """Calls whose span the user's own sampler declined: only their usage and cost are kept."""
         self.unsampled = 0

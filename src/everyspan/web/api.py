@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from starlette.routing import Route
 
 from everyspan.collector.collector import Collector
 from everyspan.collector.keys import DEFAULT_PROJECT
+from everyspan.cost.budget import read_budgets
+from everyspan.errors import PricesError
+from everyspan.query.budgets import BudgetReport, stand
 from everyspan.query.completeness import Audit, WriterFilter, audit
 from everyspan.query.costs import CostBy, CostFilter, CostReport, Each, costs
 from everyspan.query.groups import GroupFilter, GroupOrder, GroupPage, TraceBy, list_groups
@@ -64,9 +69,10 @@ def _by(choices: type[CostBy | LatencyBy | TraceBy], default: str = "") -> Param
 class Api:
     """The endpoints under `/api/v1`, over one store."""
 
-    def __init__(self, store: Store, collector: Collector) -> None:
+    def __init__(self, store: Store, collector: Collector, *, budgets: Path | None = None) -> None:
         self._store = store
         self._collector = collector
+        self._budgets = budgets
 
     def routes(self) -> list[Route]:
         """The routes, for a Starlette application behind `web.guard`."""
@@ -131,6 +137,13 @@ class Api:
                 answer=lambda asked: costs_csv(self._costs(asked)),
                 parameters=(*by_cost, _EACH),
                 media_type="text/csv",
+            ),
+            Endpoint(
+                path="/api/v1/budgets",
+                about="How the collector's limits stand: spent in the period under way, and the verdict.",
+                answer=self._stand,
+                parameters=(PROJECT,),
+                gives=BudgetReport,
             ),
             Endpoint(
                 path="/api/v1/latency",
@@ -218,6 +231,17 @@ class Api:
     def _costs(self, asked: Asked) -> CostReport:
         by, each, rest = _divided(asked.said, CostBy.MODEL)
         return costs(self._store, by=CostBy(by), wanted=CostFilter(**rest), each=each)
+
+    def _stand(self, asked: Asked) -> BudgetReport:
+        if self._budgets is None:
+            return BudgetReport(budgets=())
+        try:
+            # Read each time: it is small, and whoever changes a limit need not start the collector again.
+            limits = read_budgets(self._budgets)
+        except PricesError as unusable:
+            return BudgetReport(budgets=(), problem=str(unusable))
+        project = asked.said.get("project", "")
+        return BudgetReport(budgets=stand(self._store, limits, now=datetime.now(UTC), project=project))
 
     def _latency(self, asked: Asked) -> LatencyReport:
         by, each, rest = _divided(asked.said, LatencyBy.MODEL)

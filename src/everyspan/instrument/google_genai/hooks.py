@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from opentelemetry.trace import Tracer
 
+from everyspan.errors import BudgetExceeded
 from everyspan.instrument import patch
 from everyspan.instrument.google_genai.content import EmbeddingsReader, GeminiReader, body_of, messages_of
 from everyspan.instrument.imports import when_imported
@@ -72,6 +73,8 @@ class GoogleGenaiHooks:
         try:
             asked = _asked(*args, **kwargs)
             return None if asked is None else self._calls.open(asked)
+        except BudgetExceeded:
+            raise
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("read the arguments of a call", error)
             return None

@@ -11,6 +11,7 @@ from opentelemetry.trace import SpanKind, Tracer
 
 from everyspan.instrument.sdk.answer import SdkAnswer
 from everyspan.instrument.sdk.request import Asked, request_attributes
+from everyspan.record.budget import limits
 from everyspan.record.call import Call, Entered, current, end_of
 from everyspan.record.opening import start_span
 from everyspan.record.registry import Registry
@@ -30,13 +31,15 @@ class Calls:
     def open(self, asked: Asked) -> Call | None:
         """A call for what is asked; None when it is how an open call does its work, or the span cannot be made.
 
-        Never raises.
+        Raises:
+            BudgetExceeded: a limit of the user's own is reached. Nothing else is raised.
         """
+        outer = current()
+        if outer is not None and _is_request_of(outer, asked.model):
+            TALLY.absorbed += 1
+            return None
+        around = limits()
         try:
-            outer = current()
-            if outer is not None and _is_request_of(outer, asked.model):
-                TALLY.absorbed += 1
-                return None
             started_ns = time.time_ns()
             span = start_span(
                 self._tracer(),
@@ -47,7 +50,7 @@ class Calls:
                 start_ns=started_ns,
             )
             call = Call(span, model=asked.model, started_ns=started_ns)
-            call.outer = outer
+            call.outer, call.budgets = outer, around
             call.answer = SdkAnswer(self.registry, asked.reader, asked.origin)
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("open the span of a call", error)

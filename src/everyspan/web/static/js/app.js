@@ -2,7 +2,7 @@
 import { html, render, useEffect, useRef, useState } from "./html.js";
 import { Link, go, useAddress } from "./address.js";
 import { goLive, link, listen, useAnswer } from "./ask.js";
-import { count } from "./format.js";
+import { count, plural } from "./format.js";
 import { Help, useKeys } from "./keys.js";
 import { Completeness } from "./completeness.js";
 import { Cost } from "./cost.js";
@@ -46,6 +46,19 @@ function Trouble() {
   useEffect(() => listen((what) => what === "link" && setLost(link.state === "lost")), []);
   if (!lost) return null;
   return html`<p class="alert" role="alert">The server does not answer. What is shown is the last that was heard; this page goes on asking.</p>`;
+}
+
+// The limits that the collector was given: silent while all are within.
+function Budgets() {
+  const { answer } = useAnswer("/api/v1/budgets");
+  const told = (answer?.budgets ?? []).filter((each) => each.verdict !== "within");
+  if (!told.length && !answer?.problem) return null;
+  const worst = told.some((each) => each.verdict === "reached") || answer.problem;
+  return html`<div class=${worst ? "alert" : "alert warn"} role="status" id="budgets">
+    ${answer.problem && html`<p>Budgets: ${answer.problem}</p>`}
+    ${told.map((each) => html`<p key=${each.name}><b>${each.verdict === "reached" ? "Budget reached" : "Budget nearly reached"}: ${each.name}.</b>
+      ${" "}$${each.spent} of $${each.limit} this ${each.per}${Object.entries(each.filters).map(([name, value]) => `, ${name} ${value}`).join("")}${each.without_whole_price ? `, and ${plural(each.without_whole_price, "call")} without a whole price` : ""}.
+      ${" "}<${Link} to="/cost" query=${{ ...each.filters, since_ns: String(each.since_ns) }}>What it went to<//></p>`)}</div>`;
 }
 
 function nextTheme() {
@@ -95,7 +108,7 @@ function App() {
       <div class="end"><${Live} /><${Verdict} /><${Theme} />
         <button type="button" class="plain wide" aria-label="Keyboard" title="keyboard (?)" onClick=${() => setHelp(true)}>?</button></div>
     </header>
-    <${Trouble} />
+    <${Trouble} /><${Budgets} />
     <main id="main" ref=${main} tabindex="-1">
       ${trace ? html`<${Trace} key=${trace} id=${decodeURIComponent(trace)} query=${query} />`
         : View ? html`<${View} query=${query} />`
