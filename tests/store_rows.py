@@ -103,6 +103,10 @@ def everything(store: Store) -> dict[str, Any]:
         "spans": {
             (one.project, one.trace_id): store.read_trace(one.trace_id, project=one.project) for one in traces
         },
+        "outlines": {
+            (one.project, one.trace_id): store.read_outline(one.trace_id, project=one.project)
+            for one in traces
+        },
         "totals": store.trace_totals(TraceFilter()),
         "totals added up": store.trace_totals(TraceFilter(since_ns=0)),
         "groups": {by: store.trace_groups(by, GroupFilter(limit=1000)) for by in TraceBy},

@@ -81,6 +81,34 @@ def test_a_trace_without_bodies_is_the_same_trace_with_empty_texts(store: Store)
     assert found[0].spans == 2
 
 
+def test_the_outline_of_a_trace_says_what_its_rows_say(store: Store) -> None:
+    whole = call(1, "0.125", status="error", end="timeout", service="shop", first_token_ns=7)
+    shared = {"trace_id": whole.trace_id, "parent_id": whole.span_id}
+    store.insert([span(3, **shared), call(2, None, unbilled="a copy", usage=Usage(), **shared), whole])
+
+    found = store.read_outline(whole.trace_id, project="default")
+
+    rows = store.read_trace(whole.trace_id, project="default")
+    assert found is not None
+    assert rows is not None
+    assert found[0] == rows[0]
+    assert [(one.key, one.parent_id, one.start_ns, one.end_ns, one.name, one.kind) for one in found[1]] == [
+        (row.key, row.parent_id, row.start_ns, row.end_ns, row.name, row.kind) for row in rows[1]
+    ]
+    first, second, third = found[1]
+    assert (first.cost, first.cost_state, first.status, first.end) == ("0.125", "computed", "error", "timeout")
+    assert (first.model, first.provider, first.service, first.first_token_ns) == (
+        "gpt-5",
+        "openai",
+        "shop",
+        7,
+    )
+    assert (first.input_tokens, first.output_tokens) == (100, 10)
+    assert (second.cost, second.cost_state, second.unbilled) == (None, "unpriced", "a copy")
+    assert (second.input_tokens, third.cost_state) == (None, "")
+    assert store.read_outline(whole.trace_id, project="other") is None
+
+
 def test_text_that_is_not_unicode_is_repaired_and_blocks_nothing(store: Store) -> None:
     done = store.insert([span(1, name="half \ud83d", tags=("\udc00",)), span(2)])
 

@@ -133,6 +133,23 @@ def test_a_batch_that_does_not_fit_on_the_disk_is_not_kept_in_part_and_fits_when
         assert store.writers(WriterFilter())[0].spans == 11
 
 
+def test_a_trace_is_found_without_a_look_at_the_spans_of_others(path: Path) -> None:
+    with closing(SqliteStore(path)) as store:
+        store.insert([span(number) for number in range(3000)])
+        steps: list[None] = []
+        with store.reading() as connection:
+            connection.sql.set_progress_handler(lambda: steps.append(None), 1000)
+
+        found = [
+            store.read_trace(trace_id(7), project="default"),
+            store.read_trace(trace_id(7), project="default", bodies=False),
+            store.read_outline(trace_id(7), project="default"),
+        ]
+
+    assert [len(one[1]) if one else 0 for one in found] == [1, 1, 1]
+    assert len(steps) < 3
+
+
 def as_version_one(path: Path, filled: Path) -> None:
     """A store as the first version left it, with the spans of another one."""
     script = (resources.files("everyspan.store") / "schema" / "sqlite" / "0001_spans.sql").read_text("utf-8")

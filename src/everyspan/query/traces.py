@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from everyspan.errors import NotFoundError, SettingsError
+from everyspan.query.places import places
 from everyspan.store.groups import TraceTotals
+from everyspan.store.outline import Outline
 from everyspan.store.reads import TraceFilter, TraceSummary
 from everyspan.store.rows import SpanRow
 from everyspan.store.store import Store
@@ -20,6 +21,7 @@ __all__ = [
     "TraceSummary",
     "TraceTotals",
     "list_traces",
+    "outline",
     "span",
     "totals",
     "trace",
@@ -111,6 +113,16 @@ def trace(store: Store, trace_id: str, *, project: str | None = None, bodies: bo
     )
 
 
+def outline(store: Store, trace_id: str, *, project: str | None = None) -> tuple[TraceSummary, list[Outline]]:
+    """The trace with this id without anything long, spans by start; see `trace` for projects and errors."""
+    if project is None:
+        project = _only_project(store, trace_id)
+    found = store.read_outline(trace_id, project=project)
+    if found is None:
+        raise NotFoundError(f"project {project!r} has no trace {trace_id}")
+    return found
+
+
 def span(store: Store, trace_id: str, key: str, *, project: str | None = None) -> SpanRow:
     """One span of a trace, with everything; projects as for `trace`.
 
@@ -128,36 +140,9 @@ def span(store: Store, trace_id: str, key: str, *, project: str | None = None) -
 
 
 def in_tree_order(rows: Sequence[SpanRow]) -> Iterator[TraceSpan]:
-    """The rows, given by start, as a tree printed from top to bottom; each row exactly once, whatever their parents.
-
-    Of rows that repeat a span id, the first one takes the children. A ring of parents is cut open at the
-    earliest span that is in it or hangs from it, which then stands at depth 0.
-    """
-    first_of: dict[str, int] = {}
-    for index, row in enumerate(rows):
-        first_of.setdefault(row.span_id, index)
-    children: dict[int, list[int]] = defaultdict(list)
-    roots = []
-    for index, row in enumerate(rows):
-        parent = first_of.get(row.parent_id) if row.parent_id else None
-        if parent is None or parent == index:
-            roots.append(index)
-        else:
-            children[parent].append(index)
-    placed: set[int] = set()
-    # The roots, then whatever no root leads to: only members of rings, and what hangs from them.
-    for top in (*roots, *range(len(rows))):
-        # A stack instead of recursion: an agent's chain of spans may be deeper than Python's stack.
-        waiting = [(top, 0)]
-        while waiting:
-            index, depth = waiting.pop()
-            if index in placed:
-                continue
-            placed.add(index)
-            row = rows[index]
-            missing = row.parent_id is not None and row.parent_id not in first_of
-            yield TraceSpan(row=row, depth=depth, parent_missing=missing)
-            waiting += ((child, depth + 1) for child in reversed(children[index]))
+    """The rows, given by start, as a tree printed from top to bottom; see `places`."""
+    for index, depth, missing in places(rows):
+        yield TraceSpan(row=rows[index], depth=depth, parent_missing=missing)
 
 
 def _only_project(store: Store, trace_id: str) -> str:

@@ -41,6 +41,7 @@ from everyspan.store.groups import (
     TraceTotals,
 )
 from everyspan.store.media import Media, Use
+from everyspan.store.outline import Outline
 from everyspan.store.reads import (
     CostBy,
     CostFilter,
@@ -118,6 +119,11 @@ class ClickHouseStore:
         """See `Store.read_trace`."""
         with self._translated("read"):
             return clickhouse_traces.read_trace(self._ask, trace_id, project, bodies=bodies)
+
+    def read_outline(self, trace_id: str, *, project: str) -> tuple[TraceSummary, list[Outline]] | None:
+        """See `Store.read_outline`."""
+        with self._translated("read"):
+            return clickhouse_traces.read_outline(self._ask, trace_id, project)
 
     def read_span(self, trace_id: str, key: str, *, project: str) -> SpanRow | None:
         """See `Store.read_span`."""

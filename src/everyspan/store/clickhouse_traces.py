@@ -7,8 +7,9 @@ from typing import Any
 
 from everyspan.store.clickhouse_columns import Ask, money, with_bodies, without_bodies
 from everyspan.store.clickhouse_where import Bound, Where
-from everyspan.store.exact import MOST
+from everyspan.store.exact import MOST, to_text
 from everyspan.store.groups import GroupFilter, GroupOrder, TraceBy, TraceGroup, TraceTotals
+from everyspan.store.outline import Outline
 from everyspan.store.reads import UNBILLED, TraceFilter, TraceSummary
 from everyspan.store.rows import SpanRow
 from everyspan.store.words import folded
@@ -51,6 +52,7 @@ _READ = (
 )
 _COUNTS = "count(), sum(spans), sum(calls), sum(errors)"
 _TOTALS = f"{_COUNTS}, sum(known_cost), sumMap(states), sum(tokens_in), sum(tokens_out)"
+_COST = Outline._fields.index("cost")
 _ORDERS = {
     GroupOrder.LATEST: "max(started_ns) DESC",
     GroupOrder.DEAREST: "sum(known_cost) DESC NULLS LAST",
@@ -107,11 +109,28 @@ def read_trace(
     """See `Store.read_trace`."""
     bound = Bound()
     where = f"project = {bound.put(project)} AND trace_id = {bound.put(trace_id)}"
+    summary = _one(ask, where, bound)
+    if summary is None:
+        return None
+    return summary, (with_bodies if bodies else without_bodies)(ask, where, bound.values)
+
+
+def read_outline(ask: Ask, trace_id: str, project: str) -> tuple[TraceSummary, list[Outline]] | None:
+    """See `Store.read_outline`."""
+    bound = Bound()
+    where = f"project = {bound.put(project)} AND trace_id = {bound.put(trace_id)}"
+    summary = _one(ask, where, bound)
+    if summary is None:
+        return None
+    columns = ", ".join(f"`{name}`" for name in Outline._fields)
+    rows = ask(f"SELECT {columns} FROM spans WHERE {where} ORDER BY start_ns, key", bound.values)
+    return summary, [Outline._make(row)._replace(cost=to_text(money(row[_COST]))) for row in rows]
+
+
+def _one(ask: Ask, where: str, bound: Bound) -> TraceSummary | None:
     sql = _SUMMARY.format(where=where, having="true")
     found = ask(f"SELECT {', '.join(_READ)} FROM ({sql})", bound.values)
-    if not found:
-        return None
-    return _summary(found[0]), (with_bodies if bodies else without_bodies)(ask, where, bound.values)
+    return _summary(found[0]) if found else None
 
 
 def read_span(ask: Ask, trace_id: str, key: str, project: str) -> SpanRow | None:

@@ -42,6 +42,7 @@ from everyspan.store.groups import (
 )
 from everyspan.store.media import Media, Use
 from everyspan.store.migrate import check, migrate
+from everyspan.store.outline import Outline
 from everyspan.store.reads import (
     CostBy,
     CostFilter,
@@ -125,6 +126,11 @@ class SqliteStore:
         with self._reading() as connection:
             squeezer = connection.squeezer if bodies else None
             return sqlite_read.read_trace(connection.sql, squeezer, trace_id, project)
+
+    def read_outline(self, trace_id: str, *, project: str) -> tuple[TraceSummary, list[Outline]] | None:
+        """See `Store.read_outline`."""
+        with self._reading() as connection:
+            return sqlite_read.read_outline(connection.sql, trace_id, project)
 
     def read_span(self, trace_id: str, key: str, *, project: str) -> SpanRow | None:
         """See `Store.read_span`."""

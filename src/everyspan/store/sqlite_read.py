@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from everyspan.model.ids import Seq, WriterId
 from everyspan.store.bodies import Squeezer
+from everyspan.store.outline import Outline
 from everyspan.store.reads import (
     Dropped,
     Range,
@@ -21,6 +22,12 @@ from everyspan.store.rows import SpanRow
 from everyspan.store.sqlite_columns import draft_of, row_of
 from everyspan.store.sqlite_where import Where
 
+# The pluses keep SQLite from walking the whole project in this order: the trace leads straight to its spans.
+_OF_TRACE = "WHERE project = ? AND trace_id = ? ORDER BY +start_ns, +key"
+_OUTLINE = "SELECT {} FROM spans".format(
+    ", ".join("coalesce(cost_state, '')" if name == "cost_state" else f'"{name}"' for name in Outline._fields)
+)
+
 
 def read_trace(
     connection: sqlite3.Connection, squeezer: Squeezer | None, trace_id: str, project: str
@@ -31,11 +38,24 @@ def read_trace(
     if stored is None:
         return None
     summary = draft_of(stored).summary()
-    whose = "WHERE project = ? AND trace_id = ? ORDER BY start_ns, key"
     if squeezer is None:
-        return summary, [row_of(row) for row in connection.execute(f"SELECT * FROM spans {whose}", at)]
-    rows = connection.execute(f"SELECT spans.*, body FROM spans JOIN bodies USING (id) {whose}", at)
+        return summary, [row_of(row) for row in connection.execute(f"SELECT * FROM spans {_OF_TRACE}", at)]
+    rows = connection.execute(f"SELECT spans.*, body FROM spans JOIN bodies USING (id) {_OF_TRACE}", at)
     return summary, [row_of(row, squeezer.unpack(row["body"])) for row in rows]
+
+
+def read_outline(
+    connection: sqlite3.Connection, trace_id: str, project: str
+) -> tuple[TraceSummary, list[Outline]] | None:
+    """See `Store.read_outline`."""
+    at = (project, trace_id)
+    stored = connection.execute("SELECT * FROM traces WHERE project = ? AND trace_id = ?", at).fetchone()
+    if stored is None:
+        return None
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    cursor.execute(f"{_OUTLINE} {_OF_TRACE}", at)
+    return draft_of(stored).summary(), list(map(Outline._make, cursor.fetchall()))
 
 
 def read_span(

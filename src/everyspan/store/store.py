@@ -18,6 +18,7 @@ from everyspan.store.groups import (
     TraceTotals,
 )
 from everyspan.store.media import MediaStore
+from everyspan.store.outline import Outline
 from everyspan.store.reads import (
     CostBy,
     CostFilter,
@@ -73,6 +74,9 @@ class Store(SingleStore, MediaStore, Protocol):
 
         Without `bodies` the texts, attributes, cost notes and status messages of the rows are left empty.
         """
+
+    def read_outline(self, trace_id: str, *, project: str) -> tuple[TraceSummary, list[Outline]] | None:
+        """A trace and its spans without anything long, in the order of `read_trace`; None when there is none."""
 
     def read_span(self, trace_id: str, key: str, *, project: str) -> SpanRow | None:
         """One span with its body; None when the trace has none with this key."""

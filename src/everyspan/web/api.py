@@ -25,6 +25,7 @@ from everyspan.query.traces import (
     TraceSpan,
     TraceTotals,
     list_traces,
+    outline,
     span,
     totals,
     trace,
@@ -209,9 +210,8 @@ class Api:
         }
 
     def _skeleton(self, asked: Asked) -> object:
-        project = asked.said.get("project")
-        found = trace(self._store, asked.path["trace_id"], project=project, bodies=False)
-        return json_response(skeleton_of(found))
+        found = outline(self._store, asked.path["trace_id"], project=asked.said.get("project"))
+        return json_response(skeleton_of(*found))
 
     def _span(self, asked: Asked) -> object:
         project = asked.said.get("project")

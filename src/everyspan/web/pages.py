@@ -1,9 +1,13 @@
-"""The page and its files, read once and served as they are. Every address of the page is the same document."""
+"""The page and its files, read once and served as they are. Every address of the page is the same document.
+
+The document names its files under `/static/<version>/`, where browsers keep them for good: the version is made of all
+their contents, and modules import one another by relative addresses, so an upgrade is another place.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from starlette.requests import Request
@@ -16,30 +20,63 @@ _ADDRESSES = (
     *("/", "/traces", "/traces/{trace_id}", "/cost", "/latency", "/sessions", "/users", "/completeness"),
     "/api",
 )
+_DOCUMENT = "page.html"
+_MODULES = "<!-- modules -->"
+_SCRIPTS = ("js/ahead.js", "js/theme.js")
+"""No modules: they run before the page is there."""
+_ASK_AGAIN = "no-cache"
+_FOR_GOOD = "public, max-age=31536000, immutable"
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def routes() -> list[Route]:
-    """A route for each address of the page, and one for each file."""
-    document = _file(_STATIC / "page.html")
-    files = [path for path in sorted(_STATIC.rglob("*")) if path.suffix in _MEDIA_TYPES]
+    """A route for each address of the page, and one for the files, with and without the version in front."""
+    files = {
+        path.relative_to(_STATIC).as_posix(): path.read_bytes()
+        for path in sorted(_STATIC.rglob("*"))
+        if path.suffix in _MEDIA_TYPES
+    }
+    version = _digest(b"".join(name.encode() + content for name, content in files.items()))[:12]
+    document = _served(_DOCUMENT, _document(files, version), _ASK_AGAIN)
+    served = {
+        f"{place}{name}": _served(name, content, keep)
+        for name, content in files.items()
+        for place, keep in ((f"{version}/", _FOR_GOOD), ("", _ASK_AGAIN))
+    }
+
+    async def file(request: Request) -> Response:
+        found = served.get(request.path_params["name"])
+        return await found(request) if found else Response(status_code=404)
+
     return [
         *(Route(address, document, methods=["GET"]) for address in _ADDRESSES),
-        *(
-            Route(f"/static/{path.relative_to(_STATIC).as_posix()}", _file(path), methods=["GET"])
-            for path in files
-        ),
+        Route("/static/{name:path}", file, methods=["GET"]),
     ]
 
 
-def _file(path: Path) -> Callable[[Request], Awaitable[Response]]:
-    content = path.read_bytes()
-    tag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
-    # Browsers ask again each time, so that an upgrade is seen at once; what they have is not sent twice.
-    headers = {"cache-control": "no-cache", "etag": tag}
+def _document(files: Mapping[str, bytes], version: str) -> bytes:
+    """The document with the addresses of this version, and every module named: found one import after the other, they
+    would come in as many rounds as imports are deep."""
+    text = files[_DOCUMENT].decode("utf-8")
+    modules = (name for name in files if name.endswith(".js") and name not in _SCRIPTS)
+    links = "\n".join(f'<link rel="modulepreload" href="/static/{name}">' for name in modules)
+    return text.replace(_MODULES, links).replace('"/static/', f'"/static/{version}/').encode()
 
-    async def page(request: Request) -> Response:
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _served(name: str, content: bytes, keep: str) -> Endpoint:
+    tag = f'"{_digest(content)[:20]}"'
+    # Asked again each time, the document shows an upgrade at once; what the browser has is not sent twice.
+    headers = {"cache-control": keep, "etag": tag}
+    media_type = _MEDIA_TYPES[Path(name).suffix]
+
+    async def endpoint(request: Request) -> Response:
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
-        return Response(content, media_type=_MEDIA_TYPES[path.suffix], headers=headers)
+        return Response(content, media_type=media_type, headers=headers)
 
-    return page
+    return endpoint

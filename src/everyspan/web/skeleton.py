@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from everyspan.query.traces import Trace, TraceSpan
+from everyspan.query.places import places
 from everyspan.record import names
+from everyspan.store.outline import Outline
 from everyspan.store.reads import TraceSummary
 from everyspan.web.as_json import as_json
 
@@ -30,34 +31,14 @@ FIELDS = (
 )
 
 
-def skeleton_of(trace: Trace) -> Mapping[str, Any]:
-    """The `Skeleton` of a trace that was read, as JSON already: ten thousand rows are not looked through again."""
-    began = trace.summary.started_ns
-    rows = [_values(span, began) for span in trace.spans]
-    return {"summary": as_json(trace.summary), "fields": FIELDS, "spans": rows}
+def skeleton_of(summary: TraceSummary, spans: Sequence[Outline]) -> Mapping[str, Any]:
+    """The `Skeleton` of a trace, as JSON already: ten thousand rows are not looked through again."""
+    rows = list(_rows(spans, summary.started_ns))
+    return {"summary": as_json(summary), "fields": FIELDS, "spans": rows}
 
 
-def _values(span: TraceSpan, began: int) -> tuple[Any, ...]:
-    row = span.row
-    return (
-        row.key,
-        row.span_id,
-        span.depth,
-        span.parent_missing,
-        row.start_ns - began,
-        row.end_ns - row.start_ns,
-        row.name,
-        row.kind,
-        row.model,
-        row.provider,
-        row.service,
-        row.status,
-        row.end,
-        None if row.cost is None else format(row.cost, "f"),
-        row.cost_state.value if row.cost_state else "",
-        row.unbilled,
-        row.usage.input_tokens,
-        row.usage.output_tokens,
-        row.first_token_ns,
-        row.scope == names.LEDGER_SCOPE,
-    )
+def _rows(spans: Sequence[Outline], began_ns: int) -> Iterator[tuple[Any, ...]]:
+    for index, depth, missing in places(spans):
+        key, span_id, _, start_ns, end_ns, *rest, scope = spans[index]
+        times = (start_ns - began_ns, end_ns - start_ns)
+        yield (key, span_id, depth, missing, *times, *rest, scope == names.LEDGER_SCOPE)

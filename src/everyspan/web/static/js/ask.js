@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "./html.js";
 
 export async function ask(path, parameters = {}, signal = undefined) {
   const query = queryOf(parameters);
-  const answer = await fetch(query ? `${path}?${query}` : path, { headers: { accept: "application/json" }, signal });
+  const answer = await fetched(query ? `${path}?${query}` : path, signal);
   let said;
   try {
     said = await answer.json();
@@ -12,6 +12,16 @@ export async function ask(path, parameters = {}, signal = undefined) {
   }
   if (!answer.ok) throw Object.assign(new Error(said.error ?? answer.statusText), { status: answer.status });
   return said;
+}
+
+// What ahead.js asked for already is taken once; everything else is asked now.
+async function fetched(address, signal) {
+  const ahead = globalThis.everyspanAhead;
+  if (ahead?.address !== address) return fetch(address, { headers: { accept: "application/json" }, signal });
+  globalThis.everyspanAhead = undefined;
+  const answer = await ahead.answer;
+  if (answer instanceof Error) throw answer;
+  return answer;
 }
 
 export function queryOf(parameters) {
@@ -24,6 +34,7 @@ export function queryOf(parameters) {
 const listeners = new Set();
 let stream = null;
 let polling = 0;
+const CALM_MS = 1500;
 export const link = { state: "waiting" };
 
 function tell(what) {
@@ -46,7 +57,7 @@ function follow() {
   }
   if (stream) return;
   stream = new EventSource("/api/v1/live");
-  stream.addEventListener("open", () => { setLink("live"); tell("stored"); });
+  stream.addEventListener("open", opened);
   stream.addEventListener("stored", () => tell("stored"));
   stream.addEventListener("error", () => {
     setLink("lost");
@@ -56,6 +67,15 @@ function follow() {
       polling = setInterval(follow, 2000);
     }
   });
+}
+
+// Something may have been stored before the stream was there to say so. At the first opening every question was asked
+// just now, so asking again may wait until the page is drawn; after a break it may not.
+function opened() {
+  const first = link.state === "waiting";
+  setLink("live");
+  if (first) setTimeout(() => tell("stored"), CALM_MS);
+  else tell("stored");
 }
 
 export function listen(listener) {
