@@ -96,7 +96,12 @@ def test_the_outline_of_a_trace_says_what_its_rows_say(store: Store) -> None:
         (row.key, row.parent_id, row.start_ns, row.end_ns, row.name, row.kind) for row in rows[1]
     ]
     first, second, third = found[1]
-    assert (first.cost, first.cost_state, first.status, first.end) == ("0.125", "computed", "error", "timeout")
+    assert (first.cost, first.cost_state, first.status, first.end) == (
+        "0.125",
+        "computed",
+        "error",
+        "timeout",
+    )
     assert (first.model, first.provider, first.service, first.first_token_ns) == (
         "gpt-5",
         "openai",

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 import urllib.request
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 
 from everyspan.server import Server, running
 from tests.browsing import deliver
-from tests.collector_requests import Answer, get
+from tests.collector_requests import get
 from tests.web_traces import WRITER, Story, afternoon
 
 NOON_MS = 1_790_000_000_000.0
@@ -151,34 +149,3 @@ def test_a_server_that_stops_ends_the_streams_of_news(tmp_path: Path) -> None:
 
     with stream:
         assert stream.read() == b"\n"
-
-
-def test_jaegers_clients_find_services_operations_and_traces(desk: Server) -> None:
-    assert "support-desk" in ask(desk, "/api/services")["data"]
-    assert "answer_ticket" in ask(desk, "/api/services/support-desk/operations")["data"]
-    assert {"name": "batch_operation", "spanKind": "internal"} in ask(
-        desk, "/api/operations?service=support-desk"
-    )["data"]
-
-    found = ask(desk, "/api/traces?service=support-desk&operation=answer_ticket&limit=3&lookback=1h")["data"]
-
-    (one,) = ask(desk, f"/api/traces/{found[0]['traceID'].lstrip('0')}")["data"]
-    spans = {span["spanID"]: span for span in one["spans"]}
-    roots = [span for span in spans.values() if not span["references"]]
-    assert len(found) == 3
-    assert len(roots) == 1
-    assert all(reference["spanID"] in spans for span in spans.values() for reference in span["references"])
-    assert one["processes"]["p1"]["serviceName"] == "support-desk"
-    assert roots[0]["duration"] > 1_000_000
-
-
-def test_jaegers_search_narrows_by_tags_and_duration_and_refuses_others(desk: Server) -> None:
-    def found(**said: str) -> list[str]:
-        return [each["traceID"] for each in ask(desk, f"/api/traces?{urlencode(said)}")["data"]]
-
-    failed = found(tags=json.dumps({"error": "true"}))
-    refused: Answer = get(f"{desk.url}/api/traces?tags=%7B%22colour%22%3A%22red%22%7D")
-
-    assert 0 < len(failed) < len(found())
-    assert found(minDuration="9h") == []
-    assert (refused.status, "can not be searched" in refused.json["error"]) == (400, True)

@@ -90,6 +90,7 @@ _TRACES = (
     click.option(
         "--slower", "min_duration_ns", type=Length(), help="Only traces that took longer: 500ms, 2s."
     ),
+    click.option("--faster", "max_duration_ns", type=Length(), help="Only traces that took no longer."),
 )
 
 
@@ -120,6 +121,7 @@ _FILTERS = (
     "min_cost",
     "max_cost",
     "min_duration_ns",
+    "max_duration_ns",
     "prices",
 )
 

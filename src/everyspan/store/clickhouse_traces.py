@@ -159,8 +159,9 @@ def _summaries(wanted: TraceFilter, bound: Bound, position: tuple[int, str, str]
     having.between("started_ns", wanted.since_ns, wanted.until_ns)
     if wanted.with_errors:
         having.add("errors > 0")
-    if wanted.min_duration_ns is not None:
-        having.add(f"ended_ns - started_ns >= {bound.put(min(wanted.min_duration_ns, (1 << 63) - 1))}")
+    for length_ns, sign in ((wanted.min_duration_ns, ">="), (wanted.max_duration_ns, "<=")):
+        if length_ns is not None:
+            having.add(f"ended_ns - started_ns {sign} {bound.put(min(length_ns, (1 << 63) - 1))}")
     for amount, sign in ((wanted.min_cost, ">="), (wanted.max_cost, "<=")):
         if amount is not None:
             having.add(f"known_cost {sign} {bound.put(max(-MOST, min(amount, MOST)))}")

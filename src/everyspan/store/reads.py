@@ -69,6 +69,8 @@ class TraceFilter:
     """US dollars, included, as `max_cost`. Traces of unknown cost fit neither."""
     max_cost: Decimal | None = None
     min_duration_ns: int | None = None
+    """Included, as `max_duration_ns`."""
+    max_duration_ns: int | None = None
     limit: int = 50
     """Traces on one page, 1 to 1000."""
     before: str = ""

@@ -79,8 +79,9 @@ def _search(connection: sqlite3.Connection, wanted: TraceFilter) -> _Search:
     where.between(search.start, wanted.since_ns, wanted.until_ns)
     if wanted.with_errors:
         where.add("traces.errors > 0")
-    if wanted.min_duration_ns is not None:
-        where.add("traces.ended_ns - traces.started_ns >= ?", min(wanted.min_duration_ns, (1 << 63) - 1))
+    for length_ns, sign in ((wanted.min_duration_ns, ">="), (wanted.max_duration_ns, "<=")):
+        if length_ns is not None:
+            where.add(f"traces.ended_ns - traces.started_ns {sign} ?", min(length_ns, (1 << 63) - 1))
     for bound, sign in ((wanted.min_cost, ">="), (wanted.max_cost, "<=")):
         if bound is not None:
             where.add(f"traces.cost_nano {sign} ?", exact.nano(bound))

@@ -47,6 +47,8 @@ class Endpoint:
     parameters: tuple[Parameter, ...] = ()
     gives: Any = None
     media_type: str = "application/json"
+    refused: Callable[[str, int], Response] | None = None
+    """How an error looks, where other people's clients expect another shape."""
 
     def route(self) -> Route:
         """The route, for a Starlette application behind `web.guard`."""
@@ -57,12 +59,8 @@ class Endpoint:
                 found = self.answer(Asked(said=said, path=request.path_params))
                 answer = found if isinstance(found, Response) else json_response(as_json(found))
                 return _squeezed(answer, request)
-            except NotFoundError as missing:
-                return error_response(str(missing), status=404)
-            except SettingsError as wrong:
-                return error_response(str(wrong), status=400)
             except EveryspanError as failure:
-                return error_response(str(failure), status=503)
+                return (self.refused or error_response)(str(failure), _status_of(failure))
 
         return Route(self.path, endpoint, methods=["GET"])
 
@@ -89,7 +87,13 @@ def json_response(content: object, *, status: int = 200) -> Response:
     )
 
 
-def error_response(why: str, *, status: int) -> Response:
+def _status_of(failure: EveryspanError) -> int:
+    if isinstance(failure, NotFoundError):
+        return 404
+    return 400 if isinstance(failure, SettingsError) else 503
+
+
+def error_response(why: str, status: int) -> Response:
     """The one shape of an error; see `collector.answers.refusal`."""
     return json_response({"message": why, "error": why}, status=status)
 

@@ -111,6 +111,7 @@ TRACE_FILTERS = (
     Parameter("min_cost", "At least so many US dollars.", Kind.DOLLARS),
     Parameter("max_cost", "At most so many US dollars.", Kind.DOLLARS),
     Parameter("min_duration_ns", "At least so many nanoseconds long.", Kind.WHOLE),
+    Parameter("max_duration_ns", "At most so many nanoseconds long.", Kind.WHOLE),
 )
 PAGING = (
     Parameter("limit", "How many on one page, 1 to 1000.", Kind.WHOLE, default="50"),

@@ -5,12 +5,23 @@ import { goLive, link, listen, useAnswer } from "./ask.js";
 import { count, plural } from "./format.js";
 import { Help, useKeys } from "./keys.js";
 import { Completeness } from "./completeness.js";
-import { Cost } from "./cost.js";
-import { Latency } from "./latency.js";
 import { Sessions, Users } from "./people.js";
-import { Reference } from "./reference.js";
 import { Trace } from "./trace.js";
 import { Traces } from "./traces.js";
+
+// Pages with charts come when they are asked for: a list or a trace need not wait for what draws them.
+const Cost = later(() => import("./cost.js").then((module) => module.Cost));
+const Latency = later(() => import("./latency.js").then((module) => module.Latency));
+const Reference = later(() => import("./reference.js").then((module) => module.Reference));
+
+function later(load) {
+  let View = null;
+  return function Later(properties) {
+    const [, arrived] = useState(View);
+    useEffect(() => { if (!View) load().then((found) => { View = found; arrived(() => found); }); }, []);
+    return View ? html`<${View} ...${properties} />` : html`<div class="room" aria-busy="true"></div>`;
+  };
+}
 
 const PAGES = [
   { path: "/", name: "Traces", view: Traces },

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "./html.js";
 
 export async function ask(path, parameters = {}, signal = undefined) {
   const query = queryOf(parameters);
-  const answer = await fetched(query ? `${path}?${query}` : path, signal);
+  const answer = await fetch(query ? `${path}?${query}` : path, { headers: { accept: "application/json" }, signal });
   let said;
   try {
     said = await answer.json();
@@ -12,16 +12,6 @@ export async function ask(path, parameters = {}, signal = undefined) {
   }
   if (!answer.ok) throw Object.assign(new Error(said.error ?? answer.statusText), { status: answer.status });
   return said;
-}
-
-// What ahead.js asked for already is taken once; everything else is asked now.
-async function fetched(address, signal) {
-  const ahead = globalThis.everyspanAhead;
-  if (ahead?.address !== address) return fetch(address, { headers: { accept: "application/json" }, signal });
-  globalThis.everyspanAhead = undefined;
-  const answer = await ahead.answer;
-  if (answer instanceof Error) throw answer;
-  return answer;
 }
 
 export function queryOf(parameters) {

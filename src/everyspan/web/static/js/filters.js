@@ -23,10 +23,11 @@ export const FIELDS = [
   { name: "min_cost", hint: "dollars, at least" },
   { name: "max_cost", hint: "dollars, at most" },
   { name: "min_duration", hint: "as 500ms, 2s, 1min", asked: "min_duration_ns", ask: nanoseconds },
+  { name: "max_duration", hint: "at most, as 500ms", asked: "max_duration_ns", ask: nanoseconds },
   { name: "project", hint: "a project", values: "project" },
 ];
 const NAMES = new Map(FIELDS.map((field) => [field.name, field]));
-const ALIASES = { status: "errors", env: "environment", cost: "min_cost", duration: "min_duration", slower: "min_duration" };
+const ALIASES = { status: "errors", env: "environment", cost: "min_cost", duration: "min_duration", slower: "min_duration", faster: "max_duration" };
 
 export function wantedOf(query) {
   const set = FIELDS.filter((field) => query[field.name]);

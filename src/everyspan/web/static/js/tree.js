@@ -1,18 +1,19 @@
 // The spans of a trace, as the skeleton endpoint sends them, and what of them is unfolded. Linear in the spans.
 
 export function treeOf({ summary, fields, spans }) {
-  const rows = spans.map((values, index) => {
-    const row = { index };
-    for (let at = 0; at < fields.length; at += 1) row[fields[at]] = values[at];
-    return row;
-  });
+  const at = Object.fromEntries(fields.map((name, place) => [name, place]));
+  // One literal for all: engines read and make objects of one shape many times faster than ones put together by name.
+  const rows = spans.map((values, index) => ({
+    index, key: values[at.key], id: values[at.id], depth: values[at.depth], missing: values[at.missing], start: values[at.start], took: values[at.took],
+    name: values[at.name], kind: values[at.kind], model: values[at.model], provider: values[at.provider], service: values[at.service],
+    status: values[at.status], end: values[at.end], cost: values[at.cost], state: values[at.state], unbilled: values[at.unbilled],
+    read: values[at.read], written: values[at.written], first_token: values[at.first_token], parentIndex: -1, last: index, children: 0,
+  }));
   const above = [];
   for (const row of rows) {
     above.length = row.depth;
-    row.parentIndex = row.depth > 0 ? above[row.depth - 1] : -1;
+    if (row.depth > 0) row.parentIndex = above[row.depth - 1];
     above[row.depth] = row.index;
-    row.last = row.index;
-    row.children = 0;
   }
   for (let index = rows.length - 1; index >= 0; index -= 1) {
     const row = rows[index];
