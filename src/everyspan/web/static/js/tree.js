@@ -7,7 +7,7 @@ export function treeOf({ summary, fields, spans }) {
     index, key: values[at.key], id: values[at.id], depth: values[at.depth], missing: values[at.missing], start: values[at.start], took: values[at.took],
     name: values[at.name], kind: values[at.kind], model: values[at.model], provider: values[at.provider], service: values[at.service],
     status: values[at.status], end: values[at.end], cost: values[at.cost], state: values[at.state], unbilled: values[at.unbilled],
-    read: values[at.read], written: values[at.written], first_token: values[at.first_token], parentIndex: -1, last: index, children: 0,
+    read: values[at.read], written: values[at.written], first_token: values[at.first_token], ledger: values[at.ledger], parentIndex: -1, last: index, children: 0,
   }));
   const above = [];
   for (const row of rows) {
