@@ -15,7 +15,7 @@ from typing import Any
 
 from everyspan import metrics
 from everyspan.clock import monotonic_s
-from everyspan.instrument import clients, http_audit, threads, tracer_provider
+from everyspan.instrument import clients, http_audit, langchain, threads, tracer_provider
 from everyspan.instrument.langfuse import LangfuseHooks
 from everyspan.instrument.litellm_callbacks import LitellmCallbackHooks
 from everyspan.instrument.process import ProcessHooks
@@ -81,6 +81,7 @@ class Runtime:
         LitellmCallbackHooks(self.providers, self.registry).install()
         clients.install(self.providers.tracer, self.registry, self.settings)
         http_audit.install()
+        langchain.install()
         metrics.install(self.sender, self.registry)
         self.processes.install()
         timeout_s = min(self.settings.exit_timeout_s, _SIGTERM_TIMEOUT_S)

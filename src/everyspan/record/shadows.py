@@ -19,6 +19,7 @@ from opentelemetry.util.types import AttributeValue
 from everyspan.record import names
 from everyspan.record.altered import AlteredSpan
 from everyspan.record.call import inherited
+from everyspan.record.tally import TALLY
 
 OUR_SCOPE = "everyspan"
 _OUR_SCOPES = frozenset({OUR_SCOPE, names.LEDGER_SCOPE})
@@ -48,6 +49,34 @@ class _Open(NamedTuple):
 
 
 _begun: ContextVar[_Open | None] = ContextVar("everyspan_foreign_spans", default=None)
+_told: ContextVar[list[weakref.ReferenceType[ReadableSpan]] | None] = ContextVar(
+    "everyspan_foreign_spans_elsewhere", default=None
+)
+
+
+class FromElsewhere:
+    """Around work that begins spans on behalf of this context, but in copies of it: other threads, other tasks.
+
+    A copy's own variables do not come back, so the copies share a list; what is in it counts as begun here.
+    """
+
+    __slots__ = ("_spans", "_token")
+
+    def __enter__(self) -> None:
+        self._spans: list[weakref.ReferenceType[ReadableSpan]] = []
+        self._token = _told.set(self._spans)
+
+    def __exit__(self, *exc_info: object) -> None:
+        try:
+            _told.reset(self._token)
+        except ValueError as error:  # a coroutine closed from another context, which ends with it
+            TALLY.fault("leave a context", error)
+            return
+        known = {id(span) for span in _spans(_begun.get())}
+        for reference in self._spans:
+            span = reference()
+            if span is not None and id(span) not in known:
+                _begun.set(_Open(reference, _still_open(_begun.get())))
 
 
 def is_ours(span: ReadableSpan) -> bool:
@@ -100,7 +129,11 @@ class Shadows:
             _remember(self._inside, _id(span), format_span_id(call.span.get_span_context().span_id))
             return
         _remember(self._parents, _id(span), _parent_id(span))
-        _begun.set(_Open(weakref.ref(span), _still_open(_begun.get())))
+        reference = weakref.ref(span)
+        _begun.set(_Open(reference, _still_open(_begun.get())))
+        told = _told.get()
+        if told is not None:
+            told.append(reference)
 
     def _mark_around(self, span: ReadableSpan) -> None:
         """Those above this call of ours, and those that were begun for it without being made current."""
