@@ -15,9 +15,18 @@ from typing import Any
 
 from everyspan import metrics
 from everyspan.clock import monotonic_s
-from everyspan.instrument import clients, http_audit, langchain, threads, tracer_provider
+from everyspan.instrument import (
+    clients,
+    genai_util,
+    http_audit,
+    langchain,
+    langfuse_openai,
+    threads,
+    tracer_provider,
+)
 from everyspan.instrument.langfuse import LangfuseHooks
 from everyspan.instrument.litellm_callbacks import LitellmCallbackHooks
+from everyspan.instrument.litellm_langfuse import LitellmLangfuseHooks
 from everyspan.instrument.process import ProcessHooks
 from everyspan.instrument.signals import Termination
 from everyspan.model.destination import Destination
@@ -79,9 +88,12 @@ class Runtime:
         threads.install()
         LangfuseHooks(self.providers, self.registry).install()
         LitellmCallbackHooks(self.providers, self.registry).install()
+        LitellmLangfuseHooks(self.registry).install()
         clients.install(self.providers.tracer, self.registry, self.settings)
         http_audit.install()
         langchain.install()
+        genai_util.install()
+        langfuse_openai.install()
         metrics.install(self.sender, self.registry)
         self.processes.install()
         timeout_s = min(self.settings.exit_timeout_s, _SIGTERM_TIMEOUT_S)

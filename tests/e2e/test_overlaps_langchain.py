@@ -56,8 +56,7 @@ LAYERS = {
         "from openinference.instrumentation.langchain import LangChainInstrumentor as I; I().instrument()"
     ),
     "langfuse": (
-        "from langfuse.langchain import CallbackHandler\n"
-        "CONFIG = dict(callbacks=[CallbackHandler()])"
+        "from langfuse.langchain import CallbackHandler\nCONFIG = dict(callbacks=[CallbackHandler()])"
     ),
 }
 

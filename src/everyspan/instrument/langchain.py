@@ -1,4 +1,4 @@
-"""LangChain's callbacks of coroutines: handlers begin their spans in threads, for the call that the coroutine then makes.
+"""LangChain's callbacks of coroutines: handlers begin their spans in threads, for the call that comes next.
 
 OpenInference's tracer and Langfuse's handler are such handlers. Without this nothing would tell which call of ours
 their spans are about, and both would be billed.

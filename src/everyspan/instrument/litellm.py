@@ -29,7 +29,7 @@ from everyspan.record.registry import Registry
 from everyspan.record.stream import is_stream, track
 from everyspan.record.tally import TALLY
 
-_OPERATIONS = {
+OPERATIONS = {
     "completion": "chat",
     "acompletion": "chat",
     "text_completion": "text_completion",
@@ -86,7 +86,7 @@ class LitellmHooks:
     def _hook_decorator(self, utils: ModuleType) -> None:
         def client(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             decorated = original(*args, **kwargs)
-            if isinstance(decorated, FunctionType) and decorated.__name__ in _OPERATIONS:
+            if isinstance(decorated, FunctionType) and decorated.__name__ in OPERATIONS:
                 self._instrument(decorated)
             return decorated
 
@@ -101,20 +101,20 @@ class LitellmHooks:
         found = [
             thing
             for thing in gc.get_objects()
-            if type(thing) is FunctionType and thing.__code__ in codes and thing.__name__ in _OPERATIONS
+            if type(thing) is FunctionType and thing.__code__ in codes and thing.__name__ in OPERATIONS
         ]
         for name, module in list(sys.modules.items()):
             if name.startswith("litellm.") and name.endswith(".dispatch"):
                 public = (getattr(module, entry, None) for entry in getattr(module, "__all__", ()))
                 found += [thing for thing in public if isinstance(thing, FunctionType)]
         for function in found:
-            if function.__name__ in _OPERATIONS:
+            if function.__name__ in OPERATIONS:
                 self._instrument(function)
 
     def _instrument(self, function: FunctionType) -> None:
         if patch.is_exchanged(function):
             return
-        operation = _OPERATIONS[function.__name__]
+        operation = OPERATIONS[function.__name__]
         # A dispatch function forwards to the decorated function it wraps.
         target = function.__dict__.get("__wrapped__") if ".dispatch" in (function.__module__ or "") else None
         make = self._async_wrapper if inspect.iscoroutinefunction(function) else self._wrapper

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags, set_span_in_context
+from opentelemetry.trace import NonRecordingSpan, Span, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
 from everyspan.model.destination import Dialect
 from everyspan.record import names
 from everyspan.record.attributes import attribute_of
+from everyspan.record.headers import named_span
 from everyspan.record.messages import messages_as_json
 from everyspan.record.registry import Registry
 from everyspan.record.tally import TALLY
@@ -67,7 +67,6 @@ _LITELLMS_NOTES = frozenset(
     }
 )
 _TOLD_ELSEWHERE = frozenset({"tags", "generation_name", *_PLAIN_METADATA})
-_TRACE_ID, _SPAN_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{16}")
 
 
 class Request(NamedTuple):
@@ -184,10 +183,8 @@ def _parent(metadata: Mapping[str, Any]) -> Context:
     named = metadata.get("litellm_parent_otel_span")
     if isinstance(named, Span) and named.get_span_context().is_valid:
         return set_span_in_context(named, current)
-    trace_id = str(metadata.get("existing_trace_id") or metadata.get("trace_id") or "").replace("-", "")
-    parent_id = str(metadata.get("parent_observation_id") or "")
-    if _TRACE_ID.fullmatch(trace_id) and _SPAN_ID.fullmatch(parent_id):
-        remote = SpanContext(int(trace_id, 16), int(parent_id, 16), is_remote=True, trace_flags=TraceFlags(1))
-        if trace.get_current_span(current).get_span_context().span_id != remote.span_id:
-            return set_span_in_context(NonRecordingSpan(remote), current)
+    trace_id = str(metadata.get("existing_trace_id") or metadata.get("trace_id") or "")
+    remote = named_span(trace_id, str(metadata.get("parent_observation_id") or ""))
+    if remote and trace.get_current_span(current).get_span_context().span_id != remote.span_id:
+        return set_span_in_context(NonRecordingSpan(remote), current)
     return current

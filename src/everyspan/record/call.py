@@ -11,16 +11,13 @@ from typing import Any, Protocol
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
+from opentelemetry.trace import Span, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from everyspan.record import names
+from everyspan.record import names, quiet
 from everyspan.record.attributes import set_attributes
 from everyspan.record.budget import Limits, charge
 from everyspan.record.tally import TALLY
-
-# OpenLLMetry's instrumentations look at this key and stay silent below an instrumented call.
-_SUPPRESS_OPENLLMETRY = "suppress_language_model_instrumentation"
 
 
 class End(StrEnum):
@@ -289,10 +286,7 @@ class Entered:
         self._call = call
 
     def __enter__(self) -> None:
-        context: Context = otel_context.set_value(
-            _SUPPRESS_OPENLLMETRY, True, set_span_in_context(self._call.span)
-        )
-        self._otel_token: Token[Context] = otel_context.attach(context)
+        self._otel_token: Token[Context] = otel_context.attach(quiet.inside(self._call.span))
         self._call_token = _current.set(self._call)
 
     def __exit__(self, *exc_info: object) -> None:

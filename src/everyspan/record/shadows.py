@@ -79,6 +79,12 @@ class FromElsewhere:
                 _begun.set(_Open(reference, _still_open(_begun.get())))
 
 
+def last_begun() -> ReadableSpan | None:
+    """The span of somebody else's that began last in this context and is open."""
+    last = _still_open(_begun.get())
+    return None if last is None else last.span()
+
+
 def is_ours(span: ReadableSpan) -> bool:
     """True for spans that everyspan itself made."""
     scope = span.instrumentation_scope

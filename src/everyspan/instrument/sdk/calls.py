@@ -9,6 +9,7 @@ from typing import Any
 from opentelemetry import context as otel_context
 from opentelemetry.trace import SpanKind, Tracer
 
+from everyspan.instrument import langfuse_openai
 from everyspan.instrument.sdk.answer import SdkAnswer
 from everyspan.instrument.sdk.request import Asked, request_attributes
 from everyspan.record.budget import limits
@@ -40,13 +41,19 @@ class Calls:
             return None
         around = limits()
         try:
+            name, context = f"{asked.operation} {asked.model}".strip(), otel_context.get_current()
+            attributes = request_attributes(asked, self.registry)
+            said = langfuse_openai.take()
+            if said is not None:
+                name, context = said.name or name, said.context or context
+                attributes.update(said.attributes)
             started_ns = time.time_ns()
             span = start_span(
                 self._tracer(),
-                f"{asked.operation} {asked.model}".strip(),
-                context=otel_context.get_current(),
+                name,
+                context=context,
                 kind=SpanKind.CLIENT,
-                attributes=request_attributes(asked, self.registry),
+                attributes=attributes,
                 start_ns=started_ns,
             )
             call = Call(span, model=asked.model, started_ns=started_ns)

@@ -1,0 +1,31 @@
+"""What other instrumentations look for in the context to stay silent below a call that is recorded already.
+
+OpenTelemetry's own `suppress_instrumentation` is not among it: it would silence the user's HTTP spans below the call,
+too. Who heeds nothing else (OpenInference) has its spans kept, unbilled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, set_span_in_context
+
+_OPENLLMETRY = "suppress_language_model_instrumentation"
+
+# Key → what makes its value; a value may be written to by whoever finds it, so each call has its own.
+_makers: dict[str, Callable[[], object]] = {}
+
+
+def add(key: str, make: Callable[[], object]) -> None:
+    """Set `key` in the context of every call from now on, to a value of its own."""
+    _makers[key] = make
+
+
+def inside(span: Span) -> Context:
+    """The current context with `span` as the current one, in which others stay silent."""
+    context = otel_context.set_value(_OPENLLMETRY, True, set_span_in_context(span))
+    for key, make in _makers.items():
+        context = otel_context.set_value(key, make(), context)
+    return context
