@@ -20,7 +20,16 @@ MINUTES_LONG = (
 """Many examples of what is a pure function of the rows; SQLite runs them."""
 CONTRACT = (
     *("store_reads", "store_questions", "store_scores", "store_exactly_once", "store_twins", "store_bills"),
-    *("store_upkeep", "store_served", "store_http", "store_media", "langfuse_endpoints", "langfuse_media"),
+    *(
+        "store_upkeep",
+        "store_served",
+        "store_http",
+        "store_media",
+        "langfuse_endpoints",
+        "langfuse_media",
+        "langfuse_filters",
+        "store_measures",
+    ),
 )
 
 _WITHOUT = " and ".join(f"not {name}" for name in MINUTES_LONG)

@@ -30,6 +30,7 @@ from everyspan.store import (
 )
 from everyspan.store.clickhouse_address import Address
 from everyspan.store.clickhouse_schema import migrate
+from everyspan.store.conditions import Period, SpanField, SpanGroup
 from everyspan.store.groups import (
     Each,
     GroupFilter,
@@ -199,6 +200,18 @@ class ClickHouseStore:
         """See `SingleStore.count_spans`."""
         with self._translated("read"):
             return clickhouse_scores.count_spans(self._ask, wanted)
+
+    def span_groups(
+        self,
+        by: Sequence[SpanField],
+        wanted: SpanFilter,
+        *,
+        measures: Sequence[SpanField] = (),
+        each: Period | None = None,
+    ) -> list[SpanGroup]:
+        """See `SingleStore.span_groups`."""
+        with self._translated("read"):
+            return clickhouse_scores.span_groups(self._ask, by, wanted, measures, each)
 
     def put_media(self, media: Media, content: bytes) -> None:
         """See `MediaStore.put_media`."""

@@ -8,8 +8,10 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
+from everyspan.store import clickhouse_measures
 from everyspan.store.clickhouse_columns import Ask, with_bodies
 from everyspan.store.clickhouse_where import Bound, Where
+from everyspan.store.conditions import Period, SpanField, SpanGroup
 from everyspan.store.limits import LATEST_NS
 from everyspan.store.periods import HOUR_NS
 from everyspan.store.rows import SpanRow
@@ -91,6 +93,17 @@ def count_spans(ask: Ask, wanted: SpanFilter) -> int:
     return int(ask(f"SELECT count() FROM spans WHERE {where}", where.bound.values)[0][0])
 
 
+def span_groups(
+    ask: Ask,
+    by: Sequence[SpanField],
+    wanted: SpanFilter,
+    measures: Sequence[SpanField],
+    each: Period | None,
+) -> list[SpanGroup]:
+    """See `SingleStore.span_groups`."""
+    return clickhouse_measures.span_groups(ask, _span_conditions(wanted), by, measures, each)
+
+
 def _score_conditions(wanted: ScoreFilter) -> Where:
     where = Where(Bound())
     where.add(f"project = {where.bound.put(wanted.project)}")
@@ -132,6 +145,7 @@ def _span_conditions(wanted: SpanFilter) -> Where:
         where.add(f"hour >= {where.bound.put(_hour(wanted.since_ns))}")
     if wanted.until_ns is not None:
         where.add(f"hour <= {where.bound.put(_hour(wanted.until_ns))}")
+    clickhouse_measures.add_conditions(where, wanted.conditions)
     return where
 
 

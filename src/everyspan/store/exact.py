@@ -71,6 +71,33 @@ class TextSum:
         return to_text(self._sum)
 
 
+class LeastText:
+    """An SQL aggregate: the least of decimal texts, NULL when there is none."""
+
+    def __init__(self) -> None:
+        self._found: Decimal | None = None
+
+    def step(self, text: str | None) -> None:
+        """Take one value of the group."""
+        if text is not None:
+            amount = Decimal(text)
+            self._found = amount if self._found is None else self._better(self._found, amount)
+
+    def finalize(self) -> str | None:
+        """The amount as decimal text."""
+        return to_text(self._found)
+
+    def _better(self, one: Decimal, other: Decimal) -> Decimal:
+        return min(one, other)
+
+
+class MostText(LeastText):
+    """The most, in the same way."""
+
+    def _better(self, one: Decimal, other: Decimal) -> Decimal:
+        return max(one, other)
+
+
 _MOST_NANO = (1 << 63) - 1
 
 

@@ -37,16 +37,21 @@ def quantiles(counts: Histogram) -> Quantiles:
     total = sum(counts.values())
     if not total:
         return Quantiles()
-    ordered = sorted(counts.items())
-    found = []
-    for percent in (50, 90, 95, 99):
+    found = percentiles(counts, (50, 90, 95, 99))
+    return Quantiles(count=total, p50_ns=found[50], p90_ns=found[90], p95_ns=found[95], p99_ns=found[99])
+
+
+def percentiles(counts: Histogram, percents: Iterable[int]) -> dict[int, int]:
+    """The length of time that so many percent do not exceed, for each of them; empty without any."""
+    total, ordered, found = sum(counts.values()), sorted(counts.items()), {}
+    for percent in percents if total else ():
         rank = -(-total * percent // 100)
         for number, count in ordered:
             rank -= count
             if rank <= 0:
-                found.append(middle(number))
+                found[percent] = middle(number)
                 break
-    return Quantiles(count=total, p50_ns=found[0], p90_ns=found[1], p95_ns=found[2], p99_ns=found[3])
+    return found
 
 
 def to_text(counts: Histogram) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from everyspan.store.conditions import Condition, Period, SpanField, SpanGroup
 from everyspan.store.rows import SpanRow
 
 Position = tuple[int, str]
@@ -80,6 +81,8 @@ class SpanFilter:
     statuses: tuple[str, ...] = ()
     since_ns: int | None = None
     until_ns: int | None = None
+    conditions: tuple[Condition, ...] = ()
+    """All of which have to hold, beside the fields above."""
     limit: int = 50
     skip: int = 0
     before: Position | None = None
@@ -105,3 +108,18 @@ class SingleStore(Protocol):
 
     def count_spans(self, wanted: SpanFilter) -> int:
         """How many there are, whatever page is asked for."""
+
+    def span_groups(
+        self,
+        by: Sequence[SpanField],
+        wanted: SpanFilter,
+        *,
+        measures: Sequence[SpanField] = (),
+        each: Period | None = None,
+    ) -> list[SpanGroup]:
+        """Spans by what they share, and what these measures of them come to; sorted by values and period.
+
+        Args:
+            by: texts or tags; none for a group of all.
+            measures: numbers. Tokens and cost are those of spans that count towards the bill.
+        """

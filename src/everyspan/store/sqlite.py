@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from everyspan.errors import StoreError
 from everyspan.store import (
@@ -22,9 +21,7 @@ from everyspan.store import (
     sqlite_facets,
     sqlite_functions,
     sqlite_latency,
-    sqlite_media,
     sqlite_read,
-    sqlite_scores,
     sqlite_traces,
     sqlite_upkeep,
     sqlite_write,
@@ -40,7 +37,6 @@ from everyspan.store.groups import (
     TraceGroup,
     TraceTotals,
 )
-from everyspan.store.media import Media, Use
 from everyspan.store.migrate import check, migrate
 from everyspan.store.outline import Outline
 from everyspan.store.reads import (
@@ -55,7 +51,7 @@ from everyspan.store.reads import (
     WriterState,
 )
 from everyspan.store.rows import Numbers, Sighting, SpanRow
-from everyspan.store.scores import Score, ScoreFilter, SpanFilter
+from everyspan.store.sqlite_sides import Connection, Sides
 from everyspan.store.upkeep import Deleted, Deletion, SpanPage
 
 OLDEST_SQLITE = (3, 37, 0)
@@ -68,14 +64,7 @@ _IDLE_READERS = 8
 """Connections kept for the next reader; more are opened when needed and closed again."""
 
 
-class Connection(NamedTuple):
-    """A connection with what compresses its bodies."""
-
-    sql: sqlite3.Connection
-    squeezer: Squeezer
-
-
-class SqliteStore:
+class SqliteStore(Sides):
     """See `Store` for what each method promises."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -169,31 +158,6 @@ class SqliteStore:
         with self._reading() as connection:
             return sqlite_read.unnumbered(connection.sql, wanted)
 
-    def put_media(self, media: Media, content: bytes) -> None:
-        """See `MediaStore.put_media`."""
-        with self.writing() as connection:
-            sqlite_media.put(connection.sql, media, content)
-
-    def use_media(self, project: str, media_id: str, uses: Sequence[Use]) -> None:
-        """See `MediaStore.use_media`."""
-        with self.writing() as connection:
-            sqlite_media.use(connection.sql, project, media_id, uses)
-
-    def read_media(self, project: str, media_id: str) -> Media | None:
-        """See `MediaStore.read_media`."""
-        with self._reading() as connection:
-            return sqlite_media.read(connection.sql, project, media_id)
-
-    def media_content(self, project: str, media_id: str) -> bytes | None:
-        """See `MediaStore.media_content`."""
-        with self._reading() as connection:
-            return sqlite_media.content(connection.sql, project, media_id)
-
-    def list_media(self, project: str, *, after: str = "", limit: int = 100) -> list[Media]:
-        """See `MediaStore.list_media`."""
-        with self._reading() as connection:
-            return sqlite_media.list_media(connection.sql, project, after, limit)
-
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A snapshot, for the parts of this store that stand in modules of their own."""
@@ -205,36 +169,6 @@ class SqliteStore:
         """A transaction, for the same."""
         with self._translated("write to"), self._writing() as connection:
             yield connection
-
-    def put_scores(self, scores: Sequence[Score]) -> None:
-        """See `SingleStore.put_scores`."""
-        with self._translated("write to"), self._writing() as connection:
-            sqlite_scores.put(connection.sql, scores)
-
-    def list_scores(self, wanted: ScoreFilter) -> list[Score]:
-        """See `SingleStore.list_scores`."""
-        with self._reading() as connection:
-            return sqlite_scores.list_scores(connection.sql, wanted)
-
-    def count_scores(self, wanted: ScoreFilter) -> int:
-        """See `SingleStore.count_scores`."""
-        with self._reading() as connection:
-            return sqlite_scores.count_scores(connection.sql, wanted)
-
-    def delete_score(self, project: str, score_id: str) -> bool:
-        """See `SingleStore.delete_score`."""
-        with self._translated("write to"), self._writing() as connection:
-            return sqlite_scores.delete(connection.sql, project, score_id)
-
-    def list_spans(self, wanted: SpanFilter) -> list[SpanRow]:
-        """See `SingleStore.list_spans`."""
-        with self._reading() as connection:
-            return sqlite_scores.list_spans(connection.sql, connection.squeezer, wanted)
-
-    def count_spans(self, wanted: SpanFilter) -> int:
-        """See `SingleStore.count_spans`."""
-        with self._reading() as connection:
-            return sqlite_scores.count_spans(connection.sql, wanted)
 
     def read_spans(self, after: str = "", *, project: str = "", limit: int = 1000) -> SpanPage:
         """See `Store.read_spans`."""

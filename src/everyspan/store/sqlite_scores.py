@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import fields
 from operator import attrgetter
 
+from everyspan.store import sqlite_measures
 from everyspan.store.bodies import Squeezer
+from everyspan.store.conditions import Period, SpanField, SpanGroup
 from everyspan.store.rows import SpanRow
 from everyspan.store.scores import Position, Score, ScoreFilter, SpanFilter
 from everyspan.store.sqlite_columns import row_of
+from everyspan.store.sqlite_measures import add_conditions
 from everyspan.store.sqlite_where import Where
 
 _COLUMNS = tuple(field.name for field in fields(Score))
@@ -69,6 +72,17 @@ def count_spans(connection: sqlite3.Connection, wanted: SpanFilter) -> int:
     return int(connection.execute(f"SELECT count(*) FROM spans {where}", where.values).fetchone()[0])
 
 
+def span_groups(
+    connection: sqlite3.Connection,
+    by: Sequence[SpanField],
+    wanted: SpanFilter,
+    measures: Sequence[SpanField],
+    each: Period | None,
+) -> list[SpanGroup]:
+    """See `SingleStore.span_groups`."""
+    return sqlite_measures.span_groups(connection, _span_conditions(wanted), by, measures, each)
+
+
 def _score_conditions(wanted: ScoreFilter) -> Where:
     where = Where()
     # A plus keeps SQLite from walking the whole project where the trace leads straight to a few rows.
@@ -114,6 +128,7 @@ def _span_conditions(wanted: SpanFilter) -> Where:
     elif wanted.parent_id is not None:
         where.add("parent_id = ?", wanted.parent_id)
     where.between("start_ns", wanted.since_ns, wanted.until_ns)
+    add_conditions(where, wanted.conditions)
     return where
 
 

@@ -1,46 +1,71 @@
-"""`GET /api/public/v2/metrics`: sums over model calls, from the roll-ups."""
+"""`GET /api/public/v2/metrics`: observations by what they share, and what their measures come to."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from operator import itemgetter
 from typing import Any
 
 from starlette.routing import Route
 
-from everyspan.store.groups import Each
-from everyspan.store.reads import CostBy, CostFilter, CostGroup
+from everyspan.store.conditions import (
+    MOST_GROUPS,
+    NUMBERS,
+    PERCENTS,
+    TIMES,
+    Measured,
+    Period,
+    SpanField,
+    SpanGroup,
+)
+from everyspan.store.scores import SpanFilter
 from everyspan.store.store import Store
 from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint, ns_of
+from everyspan.web.langfuse.filters import COLUMNS, filter_of
+from everyspan.web.langfuse.summed import summed
 
 _DIMENSIONS = {
-    "providedModelName": CostBy.MODEL,
-    "model": CostBy.MODEL,
-    "userId": CostBy.USER,
-    "sessionId": CostBy.SESSION,
-    "environment": CostBy.ENVIRONMENT,
-    "tags": CostBy.TAG,
+    name: field
+    for name, field in COLUMNS.items()
+    if field not in NUMBERS and field not in (SpanField.SPAN_ID, SpanField.PARENT_ID)
 }
-_FILTERS = {
-    "providedModelName": "model",
-    "model": "model",
-    "userId": "user",
-    "sessionId": "session",
-    "environment": "environment",
-    "tags": "tag",
+MEASURES = {
+    "totalCost": SpanField.COST,
+    "inputTokens": SpanField.INPUT_TOKENS,
+    "outputTokens": SpanField.OUTPUT_TOKENS,
+    "totalTokens": SpanField.TOTAL_TOKENS,
+    "latency": SpanField.DURATION,
+    "timeToFirstToken": SpanField.FIRST_TOKEN,
 }
-_GRANULARITIES = {"hour": Each.HOUR, "day": Each.DAY, "auto": Each.DAY}
-_MEASURES: dict[str, Callable[[CostGroup], Decimal]] = {
-    "count": lambda group: Decimal(group.calls),
-    "totalCost": lambda group: group.cost or Decimal(0),
-    "inputTokens": lambda group: Decimal(group.input_tokens),
-    "outputTokens": lambda group: Decimal(group.output_tokens),
-    "totalTokens": lambda group: Decimal(group.input_tokens + group.output_tokens),
-}
+_AGGREGATIONS = ("sum", "avg", "count", "max", "min", *(f"p{percent}" for percent in PERCENTS))
+_MILLI = Decimal(10**6)  # lengths of time are told in milliseconds
 _MOST_ROWS = 1000
+_MOST_DIMENSIONS = 5
+_SECONDS = {Period.MINUTE: 60, Period.HOUR: 3600, Period.DAY: 86_400, Period.WEEK: 604_800}
+_AUTO_BUCKETS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked, checked."""
+
+    dimensions: tuple[tuple[str, SpanField], ...]
+    measures: tuple[tuple[str, str], ...]
+    """Measure and aggregation; `count` of `count` is how many observations there are."""
+    wanted: SpanFilter
+    period: Period | None
+    order: tuple[tuple[str, bool], ...]
+    """Columns of the answer, and whether the largest comes first."""
+    limit: int
+
+    @property
+    def fields(self) -> tuple[SpanField, ...]:
+        """The numbers that are needed, each once."""
+        return tuple(dict.fromkeys(MEASURES[name] for name, _ in self.measures if name in MEASURES))
 
 
 class Metrics:
@@ -54,29 +79,73 @@ class Metrics:
         return [Route("/api/public/v2/metrics", endpoint(self.metrics), methods=["GET"])]
 
     def metrics(self, asked: Asked) -> object:
-        """Rows of one dimension, one row for each period when a time dimension is asked for."""
-        query = _query(asked.one("query"))
-        dimension, by = _dimension(query)
-        time = query.get("timeDimension")
-        granularity = time.get("granularity") if isinstance(time, dict) else None
-        if time and granularity not in _GRANULARITIES:
-            raise RequestError(f"timeDimension takes a granularity of {', '.join(_GRANULARITIES)}")
-        wanted = _wanted(query, asked.project)
-        groups = self._store.cost_groups(
-            by, wanted, each=_GRANULARITIES[granularity] if granularity else None
-        )
-        measures = _measures(query)
-        rows = []
-        for group in groups:
-            if not group.calls:
-                continue
-            row: dict[str, Any] = {} if dimension is None else {dimension: group.value or None}
-            row |= {"time_dimension": group.period} if granularity else {}
-            rows.append(row | {name: float(measure(group)) for name, measure in measures.items()})
-        return {"data": _ordered(rows, query)[: _limit(query)]}
+        """A row for each combination of the dimensions, and each period when a time dimension is asked for."""
+        query = _query(asked.one("query"), asked.project)
+        groups = summed(self._store, query.dimensions, query.measures, query.wanted, query.period)
+        if groups is None:
+            by = [field for _, field in query.dimensions]
+            groups = self._store.span_groups(by, query.wanted, measures=query.fields, each=query.period)
+            if len(groups) >= MOST_GROUPS:
+                raise RequestError(
+                    f"that is more than {MOST_GROUPS} rows; narrow the times or the dimensions"
+                )
+        rows = list(_rows(groups, query))
+        return {"data": _ordered(rows, query)[: query.limit]}
 
 
-def _query(said: str) -> dict[str, Any]:
+def _rows(groups: list[SpanGroup], query: Query) -> Iterator[dict[str, Any]]:
+    counted = any(name == "count" for name, _ in query.measures)
+    for group in groups:
+        if not counted and not any(measured.count for measured in group.measured.values()):
+            continue
+        row: dict[str, Any] = {
+            name: _shown(field, value)
+            for (name, field), value in zip(query.dimensions, group.values, strict=True)
+        }
+        if query.period is not None:
+            row["time_dimension"] = _label(group.period_s, query.period)
+        for name, aggregation in query.measures:
+            row[f"{aggregation}_{name}"] = _value(group, name, aggregation)
+        yield row
+
+
+def _shown(field: SpanField, value: str) -> str | None:
+    if field is SpanField.KIND:
+        return value.upper()
+    return value or ("default" if field is SpanField.ENVIRONMENT else None)
+
+
+def _label(at_s: int, period: Period) -> str:
+    at = datetime.fromtimestamp(at_s, UTC)
+    return at.strftime("%Y-%m-%dT%H:%MZ") if period in (Period.MINUTE, Period.HOUR) else at.date().isoformat()
+
+
+def _value(group: SpanGroup, name: str, aggregation: str) -> float | None:
+    if name == "count":
+        return float(group.spans)
+    field = MEASURES[name]
+    measured = group.measured[field]
+    if aggregation == "count":
+        return float(measured.count)
+    if not measured.count:
+        return 0.0 if aggregation == "sum" else None
+    found = (
+        _AS_NUMBER[aggregation](measured)
+        if aggregation in _AS_NUMBER
+        else (Decimal(measured.quantiles[int(aggregation[1:])]))
+    )
+    return float(found / _MILLI if field in TIMES else found)
+
+
+_AS_NUMBER: dict[str, Callable[[Measured], Decimal]] = {
+    "sum": lambda measured: measured.total,
+    "avg": lambda measured: measured.total / measured.count,
+    "max": lambda measured: measured.most,
+    "min": lambda measured: measured.least,
+}
+
+
+def _query(said: str, project: str) -> Query:
     try:
         query = json.loads(said)
     except (ValueError, RecursionError):
@@ -87,53 +156,63 @@ def _query(said: str) -> dict[str, Any]:
         raise RequestError(
             f"view is {str(query.get('view'))[:40]!r}; only observations can be asked for here"
         )
-    return query
+    since, until = (
+        ns_of(query[name], name) if query.get(name) else None for name in ("fromTimestamp", "toTimestamp")
+    )
+    found = filter_of(_objects(query, "filters"))
+    if found.looks:
+        raise RequestError(f"filters of metrics take {', '.join(COLUMNS)}")
+    dimensions, measures = _dimensions(query), _measures(query)
+    period = _period(query, since, until)
+    columns = {*(name for name, _ in dimensions), *(f"{how}_{name}" for name, how in measures)}
+    return Query(
+        dimensions=dimensions,
+        measures=measures,
+        wanted=SpanFilter(
+            project=project, since_ns=since, until_ns=until, conditions=found.conditions, limit=0
+        ),
+        period=period,
+        order=_order(query, columns | ({"time_dimension"} if period else set())),
+        limit=_limit(query),
+    )
 
 
-def _dimension(query: Mapping[str, Any]) -> tuple[str | None, CostBy]:
-    fields = [str(each.get("field")) for each in _objects(query, "dimensions")]
-    if not fields:
-        return None, CostBy.PROJECT
-    if len(fields) > 1 or fields[0] not in _DIMENSIONS:
-        raise RequestError(f"dimensions takes one of {', '.join(_DIMENSIONS)}")
-    return fields[0], _DIMENSIONS[fields[0]]
+def _dimensions(query: Mapping[str, Any]) -> tuple[tuple[str, SpanField], ...]:
+    names = [str(each.get("field")) for each in _objects(query, "dimensions")]
+    unknown = [name for name in names if name not in _DIMENSIONS]
+    if unknown or len(set(names)) != len(names) or len(names) > _MOST_DIMENSIONS:
+        raise RequestError(
+            f"dimensions takes up to {_MOST_DIMENSIONS} different ones of {', '.join(_DIMENSIONS)}"
+        )
+    return tuple((name, _DIMENSIONS[name]) for name in names)
 
 
-def _measures(query: Mapping[str, Any]) -> dict[str, Callable[[CostGroup], Decimal]]:
-    found: dict[str, Callable[[CostGroup], Decimal]] = {}
+def _measures(query: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    found = []
     for each in _objects(query, "metrics"):
         measure, aggregation = str(each.get("measure")), str(each.get("aggregation"))
-        of = _MEASURES.get(measure)
-        if of is None or aggregation not in ("sum", "count", "avg"):
-            raise RequestError(f"metrics takes sum, avg or count of {', '.join(_MEASURES)}")
-        if aggregation == "count":
-            of = _MEASURES["count"]
-        elif aggregation == "avg":
-            of = _mean(of)
-        found[f"{aggregation}_{measure}"] = of
+        if measure not in ("count", *MEASURES) or aggregation not in _AGGREGATIONS:
+            raise RequestError(f"metrics takes {', '.join(_AGGREGATIONS)} of count, {', '.join(MEASURES)}")
+        if aggregation.startswith("p") and MEASURES.get(measure) not in TIMES:
+            raise RequestError(f"{aggregation} can be asked of latency and timeToFirstToken only")
+        found.append((measure, aggregation))
     if not found:
         raise RequestError("metrics takes at least one measure with its aggregation")
-    return found
+    return tuple(dict.fromkeys(found))
 
 
-def _mean(of: Callable[[CostGroup], Decimal]) -> Callable[[CostGroup], Decimal]:
-    return lambda group: of(group) / group.calls
-
-
-def _wanted(query: Mapping[str, Any], project: str) -> CostFilter:
-    since, until = query.get("fromTimestamp"), query.get("toTimestamp")
-    wanted = CostFilter(
-        project=project,
-        since_ns=ns_of(since, "fromTimestamp") if since else None,
-        until_ns=ns_of(until, "toTimestamp") if until else None,
-    )
-    for each in _objects(query, "filters"):
-        column, operator, value = each.get("column"), each.get("operator"), each.get("value")
-        if column not in _FILTERS or operator != "=" or not isinstance(value, str) or not value:
-            raise RequestError(f"filters takes operator = and a text for one of {', '.join(_FILTERS)}")
-        named: dict[str, Any] = {_FILTERS[column]: value}
-        wanted = replace(wanted, **named)
-    return wanted
+def _period(query: Mapping[str, Any], since: int | None, until: int | None) -> Period | None:
+    time = query.get("timeDimension")
+    if not time:
+        return None
+    said = time.get("granularity") if isinstance(time, dict) else None
+    if said == "auto":
+        length_s = ((until or 0) - (since or 0)) / 10**9
+        fitting = [period for period, each_s in _SECONDS.items() if length_s / each_s <= _AUTO_BUCKETS]
+        return fitting[0] if fitting and since and until else Period.MONTH if since and until else Period.DAY
+    if said not in set(Period):
+        raise RequestError(f"timeDimension takes a granularity of auto, {', '.join(Period)}")
+    return Period(said)
 
 
 def _objects(query: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
@@ -143,18 +222,19 @@ def _objects(query: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     return found
 
 
-def _ordered(rows: list[dict[str, Any]], query: Mapping[str, Any]) -> list[dict[str, Any]]:
-    for order in reversed(_objects(query, "orderBy")):
-        name = str(order.get("field"))
-        if any(name not in row for row in rows):
+def _order(query: Mapping[str, Any], columns: set[str]) -> tuple[tuple[str, bool], ...]:
+    order = [(str(each.get("field")), each.get("direction") == "desc") for each in _objects(query, "orderBy")]
+    for name, _ in order:
+        if name not in columns:
             raise RequestError(f"orderBy is {name[:40]!r}, which is no column of the answer")
+    return tuple(order)
+
+
+def _ordered(rows: list[dict[str, Any]], query: Query) -> list[dict[str, Any]]:
+    for name, largest_first in reversed(query.order):
         empty = [row for row in rows if row[name] is None]
-        rows = sorted(
-            (row for row in rows if row[name] is not None),
-            key=itemgetter(name),
-            reverse=order.get("direction") == "desc",
-        )
-        rows += empty
+        told = [row for row in rows if row[name] is not None]
+        rows = [*sorted(told, key=itemgetter(name), reverse=largest_first), *empty]
     return rows
 
 

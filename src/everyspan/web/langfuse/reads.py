@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from starlette.routing import Route
@@ -14,11 +15,13 @@ from everyspan.store.store import Store
 from everyspan.store.upkeep import Deletion
 from everyspan.web.langfuse import shapes
 from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint, iso, missing, paged
+from everyspan.web.langfuse.filters import Filter, filter_of, read_filter
 from everyspan.web.langfuse.ids import span_id_of, trace_id_of
 from everyspan.web.langfuse.scores import position_of
 
 _MOST_ROWS = 1000
-_LEVELS = {"ERROR": ("error",)}
+_MOST_LOOKED_AT = 5000
+"""Spans that one request looks at when the store cannot tell which ones fit."""
 
 
 class Reads:
@@ -46,16 +49,31 @@ class Reads:
         if asked.one("parseIoAsJson").lower() == "true":
             raise RequestError("parseIoAsJson is not supported; input and output are text")
         limit = asked.whole("limit", default=50, most=_MOST_ROWS)
-        wanted = _span_filter(asked, limit=limit + 1, cursor=asked.one("cursor"))
-        found = self._store.list_spans(wanted)
-        last = found[limit - 1] if len(found) > limit else None
-        meta = {} if last is None else {"cursor": f"{last.start_ns}.{last.key}"}
-        return {"data": [shapes.observation(row) for row in found[:limit]], "meta": meta}
+        wanted, looked_at = _span_filter(asked, limit=limit + 1, cursor=asked.one("cursor"))
+        data: list[dict[str, Any]] = []
+        cursor, seen = "", 0
+        while True:
+            found = self._store.list_spans(wanted)
+            for row in found:
+                if len(data) == limit:
+                    return {"data": data, "meta": {"cursor": cursor}}
+                shown = shapes.observation(row)
+                cursor = f"{row.start_ns}.{row.key}"
+                data += [shown] if looked_at.fits(shown) else []
+            seen += len(found)
+            if len(found) < wanted.limit:
+                return {"data": data, "meta": {}}
+            if seen >= _MOST_LOOKED_AT:
+                # The page may be short, or empty; the next one goes on from here.
+                return {"data": data, "meta": {"cursor": cursor}}
+            wanted = replace(wanted, before=position_of(cursor), limit=_MOST_ROWS)
 
     def legacy_observations(self, asked: Asked) -> object:
         """Spans by page."""
         page, limit = asked.whole("page", default=1, most=10_000), asked.whole("limit", default=50, most=100)
-        wanted = _span_filter(asked, limit=limit, skip=(page - 1) * limit)
+        wanted, looked_at = _span_filter(asked, limit=limit, skip=(page - 1) * limit)
+        if looked_at.looks:
+            raise RequestError("level, version and filters of texts need /api/public/v2/observations")
         found = [shapes.legacy_observation(row) for row in self._store.list_spans(wanted)]
         return paged(found, page=page, limit=limit, total=self._store.count_spans(wanted))
 
@@ -164,31 +182,45 @@ def _session(asked: Asked, session: str, first_ns: int, environment: str) -> dic
     }
 
 
-def _span_filter(asked: Asked, *, limit: int, skip: int = 0, cursor: str = "") -> SpanFilter:
-    level = asked.one("level").upper()
-    if level and level not in _LEVELS:
-        raise RequestError(f"level is {level[:40]!r}; only ERROR can be asked for")
+def _span_filter(asked: Asked, *, limit: int, skip: int = 0, cursor: str = "") -> tuple[SpanFilter, Filter]:
+    """What the store is asked, and what each span that it finds has to be beside."""
+    page: dict[str, Any] = {"limit": limit, "skip": skip, "before": position_of(cursor)}
     if asked.one("filter"):
-        raise RequestError(
-            "filter is not supported; use name, type, userId, sessionId, traceId, environment and the times"
-        )
+        # As Langfuse has it, the other parameters then do not count.
+        found = read_filter(asked.one("filter"))
+        return SpanFilter(project=asked.project, conditions=found.conditions, **page), found
     parent = asked.one("parentObservationId")
-    root = asked.one("isRootObservation").lower() == "true" or (
-        "parentObservationId" in asked.query and not parent
-    )
-    return SpanFilter(
+    only_top = "parentObservationId" in asked.query and not parent
+    wanted = SpanFilter(
         project=asked.project,
         trace_ids=tuple(map(trace_id_of, asked.several("traceId"))),
-        parent_id="" if root else span_id_of(parent) if parent else None,
+        parent_id="" if only_top else span_id_of(parent) if parent else None,
         names=tuple(asked.query.get("name", ())),
         kinds=tuple(kind.lower() for kind in asked.several("type")),
         users=tuple(asked.query.get("userId", ())),
         sessions=tuple(asked.query.get("sessionId", ())),
-        environments=asked.several("environment"),
-        statuses=_LEVELS.get(level, ()),
         since_ns=asked.time("fromStartTime"),
         until_ns=asked.time("toStartTime"),
-        limit=limit,
-        skip=skip,
-        before=position_of(cursor),
+        **page,
     )
+    found = filter_of(list(_told(asked)))
+    return replace(wanted, conditions=found.conditions), found
+
+
+def _told(asked: Asked) -> Iterator[dict[str, Any]]:
+    """The parameters that are more than a column of the store, as conditions."""
+    if environments := list(asked.several("environment")):
+        yield {
+            "type": "stringOptions",
+            "column": "environment",
+            "operator": "any of",
+            "value": environments,
+        }
+    for name in ("level", "version"):
+        if value := asked.one(name):
+            value = value.upper() if name == "level" else value
+            yield {"type": "string", "column": name, "operator": "=", "value": value}
+    if root := asked.one("isRootObservation").lower():
+        if root not in ("true", "false"):
+            raise RequestError(f"isRootObservation is {root[:40]!r}; it takes true or false")
+        yield {"type": "boolean", "column": "isRootObservation", "operator": "=", "value": root == "true"}

@@ -1,0 +1,156 @@
+"""Conditions on single spans and sums over them, as SQL for ClickHouse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from everyspan.store.clickhouse_columns import Ask, money
+from everyspan.store.clickhouse_where import Where
+from everyspan.store.conditions import (
+    MOST_GROUPS,
+    NUMBERS,
+    PERCENTS,
+    TIMES,
+    Condition,
+    Is,
+    Measured,
+    Period,
+    SpanField,
+    SpanGroup,
+)
+from everyspan.store.exact import MOST
+from everyspan.store.limits import LATEST_NS
+
+_BILLED = "if(unbilled = '', {}, NULL)"
+_COLUMNS = {
+    **{each: f"toString(`{each.value}`)" for each in SpanField},
+    SpanField.PARENT_ID: "ifNull(parent_id, '')",
+    SpanField.START: "start_ns",
+    SpanField.END: "end_ns",
+    SpanField.DURATION: "greatest(end_ns - start_ns, 0)",
+    SpanField.FIRST_TOKEN: "first_token_ns",
+    SpanField.INPUT_TOKENS: _BILLED.format("input_tokens"),
+    SpanField.OUTPUT_TOKENS: _BILLED.format("output_tokens"),
+    SpanField.TOTAL_TOKENS: _BILLED.format(
+        "if(isNull(input_tokens) AND isNull(output_tokens), NULL, ifNull(input_tokens, 0) + ifNull(output_tokens, 0))"
+    ),
+    SpanField.COST: _BILLED.format("cost"),
+}
+_SIGNS = {Is.EQUAL: "=", Is.LESS: "<", Is.AT_MOST: "<=", Is.MORE: ">", Is.AT_LEAST: ">="}
+_PERIODS = {
+    Period.MINUTE: "intDiv(start_ns, 60000000000) * 60",
+    Period.HOUR: "intDiv(start_ns, 3600000000000) * 3600",
+    Period.DAY: "intDiv(start_ns, 86400000000000) * 86400",
+    # 1970 began on a Thursday.
+    Period.WEEK: "(intDiv(intDiv(start_ns, 86400000000000) + 3, 7) * 7 - 3) * 86400",
+    Period.MONTH: (
+        "toInt64(toRelativeDayNum(toStartOfMonth(toDateTime64(intDiv(start_ns, 1000000000), 0, 'UTC'))))* 86400"
+    ),
+    None: "0",
+}
+# A hair less than the level, as in clickhouse_costs.py: the nearest rank also where the product is a whole number.
+_LEVELS = ", ".join(f"{percent / 100 - 1e-9:.9f}" for percent in PERCENTS)
+
+
+def add_conditions(where: Where, conditions: Sequence[Condition]) -> None:
+    """Ask of each span what these say."""
+    for each in conditions:
+        if each.field is SpanField.TAGS:
+            where.add(_tags(where, each))
+        elif each.field in NUMBERS:
+            where.add(_number(where, each))
+        else:
+            where.add(_text(where, each))
+
+
+def _text(where: Where, asked: Condition) -> str:
+    column = _COLUMNS[asked.field]
+    if asked.how in (Is.MISSING, Is.PRESENT):
+        return f"{column} {'=' if asked.how is Is.MISSING else '!='} ''"
+    if asked.how in (Is.ANY_OF, Is.NONE_OF):
+        return f"{column} {'NOT ' if asked.how is Is.NONE_OF else ''}IN {where.bound.put(list(asked.texts))}"
+    text = where.bound.put(asked.texts[0])
+    return {
+        Is.CONTAINING: f"position({column}, {text}) > 0",
+        Is.NOT_CONTAINING: f"position({column}, {text}) = 0",
+        Is.BEGINNING: f"startsWith({column}, {text})",
+        Is.ENDING: f"endsWith({column}, {text})",
+    }[asked.how]
+
+
+def _number(where: Where, asked: Condition) -> str:
+    column = _COLUMNS[asked.field]
+    if asked.how in (Is.MISSING, Is.PRESENT):
+        return f"{column} IS {'' if asked.how is Is.MISSING else 'NOT '}NULL"
+    if asked.field is SpanField.COST:
+        amount = max(-MOST, min(Decimal(asked.number), MOST))
+        return f"{column} {_SIGNS[asked.how]} {where.bound.put(amount)}"
+    number = max(-LATEST_NS, min(int(asked.number), LATEST_NS))
+    return f"{column} {_SIGNS[asked.how]} {where.bound.put(number)}"
+
+
+def _tags(where: Where, asked: Condition) -> str:
+    if asked.how in (Is.MISSING, Is.PRESENT):
+        return f"{'' if asked.how is Is.MISSING else 'not'}{'empty' if asked.how is Is.MISSING else 'Empty'}(tags)"
+    texts = where.bound.put(list(asked.texts))
+    function = "hasAll" if asked.how is Is.ALL_OF else "hasAny"
+    return f"{'NOT ' if asked.how is Is.NONE_OF else ''}{function}(tags, {texts})"
+
+
+def span_groups(
+    ask: Ask, where: Where, by: Sequence[SpanField], measures: Sequence[SpanField], each: Period | None
+) -> list[SpanGroup]:
+    """See `SingleStore.span_groups`, of the spans that fit `where`. The quantiles are exact here."""
+    values = [_value(field) for field in by]
+    columns = [part for field in measures for part in _measured(field)]
+    keys = [f"v{index}" for index in range(len(by))] + ["period"]
+    named = [f"{value} AS v{index}" for index, value in enumerate(values)]
+    rows = ask(
+        f"SELECT {', '.join([*named, f'{_PERIODS[each]} AS period', 'count()', *columns])}"
+        f" FROM spans WHERE {where} GROUP BY {', '.join(keys)} ORDER BY {', '.join(keys)} LIMIT {MOST_GROUPS}",
+        where.bound.values,
+    )
+    return [_group(list(row), by, measures) for row in rows]
+
+
+def _value(field: SpanField) -> str:
+    if field is SpanField.TAGS:
+        return "arrayJoin(if(empty(tags), [''], arrayDistinct(tags)))"
+    return _COLUMNS[field]
+
+
+def _measured(field: SpanField) -> list[str]:
+    value = _COLUMNS[field]
+    found = [f"count({value})", f"sum({value})", f"min({value})", f"max({value})"]
+    return (
+        [*found, f"quantilesExactIf({_LEVELS})(ifNull({value}, 0), {value} IS NOT NULL)"]
+        if field in TIMES
+        else found
+    )
+
+
+def _group(row: list[Any], by: Sequence[SpanField], measures: Sequence[SpanField]) -> SpanGroup:
+    values, (period, spans), rest = row[: len(by)], row[len(by) : len(by) + 2], row[len(by) + 2 :]
+    measured = {}
+    for field in measures:
+        count, total, least, most = rest[:4]
+        rest = rest[4:]
+        quantiles = {}
+        if field in TIMES:
+            quantiles = dict(zip(PERCENTS, map(int, rest.pop(0)), strict=True)) if count else {}
+        measured[field] = Measured(
+            count=count,
+            total=_decimal(total),
+            least=_decimal(least),
+            most=_decimal(most),
+            quantiles=quantiles,
+        )
+    return SpanGroup(values=tuple(values), period_s=period, spans=spans, measured=measured)
+
+
+def _decimal(value: Any) -> Decimal:
+    if isinstance(value, Decimal):
+        return money(value) or Decimal(0)
+    return Decimal(value or 0)

@@ -1,0 +1,172 @@
+"""Conditions on single spans and sums over them, as SQL for SQLite. Added up from the spans when it is asked."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from everyspan.store import exact, histogram
+from everyspan.store.conditions import (
+    MOST_GROUPS,
+    NUMBERS,
+    PERCENTS,
+    TIMES,
+    Condition,
+    Is,
+    Measured,
+    Period,
+    SpanField,
+    SpanGroup,
+)
+from everyspan.store.limits import LATEST_NS
+from everyspan.store.sqlite_where import Where
+
+_TOTAL = "coalesce(input_tokens + output_tokens, input_tokens, output_tokens)"
+_BILLED = "CASE WHEN unbilled = '' THEN {} END"
+_COLUMNS = {
+    **{each: f'"{each.value}"' for each in SpanField},
+    SpanField.PARENT_ID: "coalesce(parent_id, '')",
+    SpanField.DURATION: "max(end_ns - start_ns, 0)",
+    SpanField.INPUT_TOKENS: _BILLED.format("input_tokens"),
+    SpanField.OUTPUT_TOKENS: _BILLED.format("output_tokens"),
+    SpanField.TOTAL_TOKENS: _BILLED.format(_TOTAL),
+    SpanField.COST: _BILLED.format("cost"),
+}
+_SIGNS = {Is.EQUAL: "=", Is.LESS: "<", Is.AT_MOST: "<=", Is.MORE: ">", Is.AT_LEAST: ">="}
+_PERIODS = {
+    Period.MINUTE: "start_ns / 60000000000 * 60",
+    Period.HOUR: "start_ns / 3600000000000 * 3600",
+    Period.DAY: "start_ns / 86400000000000 * 86400",
+    # 1970 began on a Thursday.
+    Period.WEEK: "((start_ns / 86400000000000 + 3) / 7 * 7 - 3) * 86400",
+    Period.MONTH: "CAST(strftime('%s', start_ns / 1000000000, 'unixepoch', 'start of month') AS INTEGER)",
+    None: "0",
+}
+
+
+def add_conditions(where: Where, conditions: Sequence[Condition]) -> None:
+    """Ask of each span what these say."""
+    for each in conditions:
+        if each.field is SpanField.TAGS:
+            _add_tags(where, each)
+        elif each.field in NUMBERS:
+            _add_number(where, each)
+        else:
+            _add_text(where, each)
+
+
+def _add_text(where: Where, asked: Condition) -> None:
+    column, texts = _COLUMNS[asked.field], asked.texts
+    if asked.how in (Is.MISSING, Is.PRESENT):
+        where.add(f"{column} {'=' if asked.how is Is.MISSING else '!='} ''")
+    elif asked.how in (Is.ANY_OF, Is.NONE_OF):
+        no = "NOT " if asked.how is Is.NONE_OF else ""
+        where.add(f"{column} {no}IN ({', '.join('?' * len(texts))})", *texts)
+    elif asked.how in (Is.CONTAINING, Is.NOT_CONTAINING):
+        where.add(f"instr({column}, ?) {'>' if asked.how is Is.CONTAINING else '='} 0", texts[0])
+    else:
+        # Not LIKE, which takes capital letters for small ones.
+        part = (
+            f"substr({column}, 1, length(?))"
+            if asked.how is Is.BEGINNING
+            else (f"substr({column}, max(length({column}) - length(?), 0) + 1)")
+        )
+        where.add(f"{part} = ?", texts[0], texts[0])
+
+
+def _add_number(where: Where, asked: Condition) -> None:
+    column = _COLUMNS[asked.field]
+    if asked.how in (Is.MISSING, Is.PRESENT):
+        where.add(f"{column} IS {'' if asked.how is Is.MISSING else 'NOT '}NULL")
+    elif asked.field is SpanField.COST:
+        where.add(f"compare({column}, ?) {_SIGNS[asked.how]} 0", exact.to_text(Decimal(asked.number)))
+    else:
+        number = max(-LATEST_NS, min(int(asked.number), LATEST_NS))
+        where.add(f"{column} {_SIGNS[asked.how]} ?", number)
+
+
+def _add_tags(where: Where, asked: Condition) -> None:
+    if asked.how in (Is.MISSING, Is.PRESENT):
+        where.add(f"tags {'=' if asked.how is Is.MISSING else '!='} '[]'")
+        return
+    one_of = "EXISTS (SELECT 1 FROM json_each(tags) WHERE value IN (SELECT value FROM json_each(?)))"
+    groups = [(each,) for each in asked.texts] if asked.how is Is.ALL_OF else [asked.texts]
+    for texts in groups:
+        where.add(f"{'NOT ' if asked.how is Is.NONE_OF else ''}{one_of}", json.dumps(texts))
+
+
+def span_groups(
+    connection: sqlite3.Connection,
+    where: Where,
+    by: Sequence[SpanField],
+    measures: Sequence[SpanField],
+    each: Period | None,
+) -> list[SpanGroup]:
+    """See `SingleStore.span_groups`, of the spans that fit `where`."""
+    with_tags = SpanField.TAGS in by
+    values = [_value(field) for field in by]
+    named = [f"{value} AS v{index}" for index, value in enumerate(values)]
+    columns = [part for index, field in enumerate(measures) for part in _measured(field, index)]
+    keys = [f"v{index}" for index in range(len(by))] + ["period"]
+    tags = ", json_each(CASE tags WHEN '[]' THEN '[\"\"]' ELSE tags END) AS tag" if with_tags else ""
+    # A tag that a span has twice counts once.
+    source = "SELECT DISTINCT spans.id, tag.value AS one_tag, spans.*" if with_tags else "SELECT *"
+    sql = (
+        f"SELECT {', '.join([*named, f'{_PERIODS[each]} AS period', 'count(*) AS spans', *columns])}"
+        f" FROM ({source} FROM spans{tags} {where}) GROUP BY {', '.join(keys)} ORDER BY {', '.join(keys)}"
+        f" LIMIT {MOST_GROUPS}"
+    )
+    return [_group(row, by, measures) for row in connection.execute(sql, where.values)]
+
+
+def _value(field: SpanField) -> str:
+    return "one_tag" if field is SpanField.TAGS else _COLUMNS[field]
+
+
+def _measured(field: SpanField, index: int) -> list[str]:
+    value = _COLUMNS[field]
+    if field is SpanField.COST:
+        # Decimal text: the exact sum, and least and most by their value and not by their letters.
+        return [
+            f"count({value}) AS count{index}",
+            f"sum_text({value}) AS total{index}",
+            f"least_text({value}) AS least{index}",
+            f"most_text({value}) AS most{index}",
+        ]
+    found = [
+        f"count({value}) AS count{index}",
+        f"sum({value}) AS total{index}",
+        f"min({value}) AS least{index}",
+        f"max({value}) AS most{index}",
+    ]
+    return [*found, f"histogram({value}) AS quantiles{index}"] if field in TIMES else found
+
+
+def _group(row: sqlite3.Row, by: Sequence[SpanField], measures: Sequence[SpanField]) -> SpanGroup:
+    measured = {}
+    for index, field in enumerate(measures):
+        quantiles = (
+            histogram.percentiles(histogram.from_text(row[f"quantiles{index}"]), PERCENTS)
+            if field in TIMES
+            else {}
+        )
+        measured[field] = Measured(
+            count=row[f"count{index}"],
+            total=_decimal(row[f"total{index}"]),
+            least=_decimal(row[f"least{index}"]),
+            most=_decimal(row[f"most{index}"]),
+            quantiles=quantiles,
+        )
+    return SpanGroup(
+        values=tuple(row[f"v{index}"] for index in range(len(by))),
+        period_s=row["period"],
+        spans=row["spans"],
+        measured=measured,
+    )
+
+
+def _decimal(value: Any) -> Decimal:
+    return Decimal(value if value is not None else 0)
