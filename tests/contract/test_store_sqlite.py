@@ -6,6 +6,7 @@ import resource
 import signal
 import sqlite3
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib import resources
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from everyspan.errors import StoreError
 from everyspan.store import sqlite_scores
@@ -20,6 +22,7 @@ from everyspan.store.migrate import APPLICATION_ID
 from everyspan.store.reads import TraceFilter, WriterFilter
 from everyspan.store.scores import SpanFilter
 from everyspan.store.sqlite import SqliteStore
+from everyspan.store.sqlite_bodies import Bodies
 from everyspan.store.store import open_store
 from everyspan.store.upkeep import Deletion
 from tests.store_rows import call, everything, span, span_id, stamped, trace_id
@@ -150,16 +153,27 @@ def test_a_trace_is_found_without_a_look_at_the_spans_of_others(path: Path) -> N
     assert len(steps) < 3
 
 
+def alone(texts: list[str]) -> bytes:
+    """A body as it was kept before several were kept together."""
+    parts = [text.encode("utf-8", "surrogatepass") for text in texts]
+    lengths = struct.pack(f">{len(parts)}Q", *map(len, parts))
+    return zstandard.ZstdCompressor().compress(bytes((len(parts),)) + lengths + b"".join(parts))
+
+
 def as_version_one(path: Path, filled: Path) -> None:
     """A store as the first version left it, with the spans of another one."""
     script = (resources.files("everyspan.store") / "schema" / "sqlite" / "0001_spans.sql").read_text("utf-8")
     with closing(sqlite3.connect(path)) as old:
         old.executescript(script)
         old.execute("ATTACH ? AS filled", (str(filled),))
-        for table in ("spans", "bodies", "traces", "writers", "received", "dropped", "unnumbered"):
+        for table in ("spans", "traces", "writers", "received", "dropped", "unnumbered"):
             names = [row[1] for row in old.execute(f"PRAGMA main.table_info({table})")]
             columns = ", ".join(f'"{name}"' for name in names)
             old.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM filled.{table}")
+        with closing(SqliteStore(filled, read_only=True)) as store, store.reading() as connection:
+            bodies = Bodies(*connection)
+            for (id_,) in connection.sql.execute("SELECT id FROM spans").fetchall():
+                old.execute("INSERT INTO main.bodies VALUES (?, ?)", (id_, alone(bodies.of(id_))))
         old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         old.execute("PRAGMA user_version = 1")
         old.commit()
@@ -199,6 +213,39 @@ def test_no_file_holds_a_word_of_what_was_deleted(path: Path) -> None:
 
         left = [file.name for file in path.parent.iterdir() if b"forgetme" in file.read_bytes()]
     assert left == []
+
+
+def test_what_was_kept_beside_a_deleted_span_is_read_as_before(path: Path) -> None:
+    rows = [
+        stamped(
+            number,
+            2 * number,
+            trace_id=trace_id(number % 5),
+            input=f"text {number} " + "x" * 3000 * (number % 7),
+        )
+        for number in range(1, 80)
+    ]
+    with closing(SqliteStore(path)) as store:
+        store.insert(rows)
+
+        store.delete(Deletion(project="default", trace_id=trace_id(1)))
+        store.insert([stamped(100, 200, input="the last one")])
+
+        left = store.read_spans().rows
+    expected = [row for row in rows if row.trace_id != trace_id(1)]
+    assert sorted(row.input for row in left) == sorted(["the last one", *(row.input for row in expected)])
+
+
+def test_spans_that_came_together_share_what_they_repeat(path: Path) -> None:
+    history = " ".join(f"word{number * number}" for number in range(1000))
+    with closing(SqliteStore(path)) as store:
+        store.insert(
+            [stamped(number, 2 * number, input=f"{history} question {number}") for number in range(1, 6)]
+        )
+
+        with store.reading() as connection:
+            (kept,) = connection.sql.execute("SELECT sum(length(body)) FROM packs").fetchone()
+    assert kept < 2 * len(alone([history]))
 
 
 def test_a_backup_is_the_store_as_it_was_while_the_store_goes_on(path: Path, tmp_path: Path) -> None:

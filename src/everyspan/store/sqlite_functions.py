@@ -13,7 +13,7 @@ def register(connection: sqlite3.Connection, squeezer: Squeezer) -> None:
     """Give a connection our functions."""
 
     def body_words(body: bytes) -> str:
-        texts = squeezer.unpack(body)
+        (texts,) = squeezer.unpack(body, 0).values()
         return searchable(texts[0], texts[1])
 
     connection.create_function("add_text", 2, exact.add_text, deterministic=True)

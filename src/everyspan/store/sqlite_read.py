@@ -19,6 +19,7 @@ from everyspan.store.reads import (
     WriterState,
 )
 from everyspan.store.rows import SpanRow
+from everyspan.store.sqlite_bodies import Bodies
 from everyspan.store.sqlite_columns import draft_of, row_of
 from everyspan.store.sqlite_where import Where
 
@@ -38,10 +39,11 @@ def read_trace(
     if stored is None:
         return None
     summary = draft_of(stored).summary()
+    rows = connection.execute(f"SELECT * FROM spans {_OF_TRACE}", at)
     if squeezer is None:
-        return summary, [row_of(row) for row in connection.execute(f"SELECT * FROM spans {_OF_TRACE}", at)]
-    rows = connection.execute(f"SELECT spans.*, body FROM spans JOIN bodies USING (id) {_OF_TRACE}", at)
-    return summary, [row_of(row, squeezer.unpack(row["body"])) for row in rows]
+        return summary, [row_of(row) for row in rows]
+    bodies = Bodies(connection, squeezer)
+    return summary, [row_of(row, bodies.of(row["id"])) for row in rows]
 
 
 def read_outline(
@@ -62,9 +64,9 @@ def read_span(
     connection: sqlite3.Connection, squeezer: Squeezer, trace_id: str, key: str, project: str
 ) -> SpanRow | None:
     """See `Store.read_span`."""
-    sql = "SELECT spans.*, body FROM spans JOIN bodies USING (id) WHERE project = ? AND key = ? AND trace_id = ?"
+    sql = "SELECT * FROM spans WHERE project = ? AND key = ? AND trace_id = ?"
     row = connection.execute(sql, (project, key, trace_id)).fetchone()
-    return None if row is None else row_of(row, squeezer.unpack(row["body"]))
+    return None if row is None else row_of(row, Bodies(connection, squeezer).of(row["id"]))
 
 
 def projects_of(connection: sqlite3.Connection, trace_id: str) -> list[str]:

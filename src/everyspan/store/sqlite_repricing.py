@@ -13,6 +13,7 @@ from everyspan.store import exact
 from everyspan.store.reads import CostFilter
 from everyspan.store.repricing import PricedCall, Repriced, Repricing
 from everyspan.store.sqlite import SqliteStore
+from everyspan.store.sqlite_bodies import Bodies
 from everyspan.store.sqlite_columns import row_of
 from everyspan.store.sqlite_repriced import LATEST
 from everyspan.store.sqlite_where import Where
@@ -42,14 +43,14 @@ class SqliteRepricer:
             where = _where(wanted)
             where.add("spans.id > ?", after)
             sql = (
-                "SELECT spans.*, body, repriced.cost_state AS new_state, repriced.cost AS new_cost"
-                " FROM spans JOIN bodies USING (id)"
-                f" LEFT JOIN repriced ON repriced.span = spans.id AND repriced.version = {LATEST}"
+                "SELECT spans.*, repriced.cost_state AS new_state, repriced.cost AS new_cost"
+                f" FROM spans LEFT JOIN repriced ON repriced.span = spans.id AND repriced.version = {LATEST}"
                 f" {where} ORDER BY spans.id LIMIT {int(batch)}"
             )
             with self._store.reading() as connection:
+                bodies = Bodies(*connection)
                 found = [
-                    _call(stored, connection.squeezer.unpack(stored["body"]))
+                    _call(stored, bodies.of(stored["id"]))
                     for stored in connection.sql.execute(sql, where.values)
                 ]
             if not found:

@@ -12,6 +12,7 @@ from everyspan.store.bodies import Squeezer
 from everyspan.store.conditions import Period, SpanField, SpanGroup
 from everyspan.store.rows import SpanRow
 from everyspan.store.scores import Position, Score, ScoreFilter, SpanFilter
+from everyspan.store.sqlite_bodies import Bodies
 from everyspan.store.sqlite_columns import row_of
 from everyspan.store.sqlite_measures import add_conditions
 from everyspan.store.sqlite_where import Where
@@ -61,9 +62,10 @@ def list_spans(connection: sqlite3.Connection, squeezer: Squeezer, wanted: SpanF
     few = bool(wanted.trace_ids or wanted.keys or wanted.span_ids)
     _page(where, ("start_ns", "key"), wanted.before, few=few)
     order = _order(("start_ns", "key"), few=few)
-    sql = f"SELECT spans.*, body FROM spans JOIN bodies USING (id) {where} {order} LIMIT ? OFFSET ?"
+    sql = f"SELECT * FROM spans {where} {order} LIMIT ? OFFSET ?"
     rows = connection.execute(sql, (*where.values, wanted.limit, wanted.skip))
-    return [row_of(row, squeezer.unpack(row["body"])) for row in rows]
+    bodies = Bodies(connection, squeezer)
+    return [row_of(row, bodies.of(row["id"])) for row in rows]
 
 
 def count_spans(connection: sqlite3.Connection, wanted: SpanFilter) -> int:

@@ -10,6 +10,7 @@ from everyspan.errors import SettingsError
 from everyspan.store import sqlite_facets, sqlite_media, sqlite_remove, sqlite_twins, sqlite_write
 from everyspan.store.bodies import Squeezer
 from everyspan.store.rows import INTERRUPTED, SpanRow
+from everyspan.store.sqlite_bodies import Bodies
 from everyspan.store.sqlite_columns import draft_of, row_of
 from everyspan.store.sqlite_summaries import Summaries
 from everyspan.store.sqlite_where import Where
@@ -45,21 +46,23 @@ def traces_of(connection: sqlite3.Connection, wanted: Deletion) -> list[int]:
 
 def delete(connection: sqlite3.Connection, squeezer: Squeezer, traces: Sequence[int]) -> Deleted:
     """Take traces out with everything that is about them; the caller holds the transaction."""
-    gone: list[SpanRow] = []
+    spans: list[int] = []
     changes = []
     for trace in traces:
         stored = connection.execute("SELECT * FROM traces WHERE id = ?", (trace,)).fetchone()
         if stored is None:
             continue
-        spans = connection.execute(
+        its = connection.execute(
             "SELECT id FROM spans WHERE project = ? AND trace_id = ?", (stored["project"], stored["trace_id"])
         )
-        gone += sqlite_remove.take_out(connection, squeezer, [row["id"] for row in spans])
+        spans += [row["id"] for row in its]
         changes.append(sqlite_facets.Changed(trace, draft_of(stored).summary(), None))
         connection.execute("DELETE FROM traces WHERE id = ?", (trace,))
         judged = (stored["project"], stored["trace_id"])
         connection.execute("DELETE FROM scores WHERE project = ? AND trace_id = ?", judged)
         sqlite_media.forget(connection, *judged)
+    # All at once: each body that stays in a row with others is written anew, and not once for each trace.
+    gone = sqlite_remove.take_out(connection, squeezer, spans)
     sqlite_facets.update(connection, changes)
     rebilled = sqlite_twins.settle(connection, (), gone)
     before, after = [old for old, _ in rebilled], [new for _, new in rebilled]
@@ -104,7 +107,8 @@ def read_spans(
     where = Where()
     where.add("spans.id > ?", int(after or 0))
     where.equal(**{"spans.project": project})
-    sql = f"SELECT spans.*, body FROM spans JOIN bodies USING (id) {where} ORDER BY spans.id LIMIT ?"
+    sql = f"SELECT * FROM spans {where} ORDER BY spans.id LIMIT ?"
     stored = connection.execute(sql, (*where.values, limit)).fetchall()
-    rows = [row_of(row, squeezer.unpack(row["body"])) for row in stored]
+    bodies = Bodies(connection, squeezer)
+    rows = [row_of(row, bodies.of(row["id"])) for row in stored]
     return SpanPage(rows=rows, next=str(stored[-1]["id"]) if len(stored) == limit else "")

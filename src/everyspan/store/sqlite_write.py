@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
-from everyspan.store import sqlite_remove, sqlite_twins
+from everyspan.store import sqlite_bodies, sqlite_remove, sqlite_twins
 from everyspan.store.bodies import Squeezer
 from everyspan.store.limits import Batch
 from everyspan.store.reads import Inserted
@@ -102,11 +102,11 @@ class _Writing:
                 place = (trace << _FIRST_TEXT) + number
                 texts.append((place, searchable(row.input, row.output)))
             spans.append((span, place, *_plain(row), *special(row)))
-            bodies.append((span, self._squeezer.pack(_body(row))))
+            bodies.append((span, _body(row)))
         # The index writes what it has gathered whenever a place is lower than the one before.
         texts.sort()
         self._connection.executemany(_INSERT_SPAN, spans)
-        self._connection.executemany("INSERT INTO bodies (id, body) VALUES (?, ?)", bodies)
+        sqlite_bodies.put(self._connection, self._squeezer, bodies)
         self._connection.executemany("INSERT INTO texts (rowid, text) VALUES (?, ?)", texts)
 
     def take(self, row: SpanRow, taken: _Taken) -> None:
@@ -132,11 +132,11 @@ class _Writing:
     def _make_room(self, row: SpanRow, taken: _Taken) -> None:
         """Take out the row that this one replaces, unless they are the same."""
         there = self._connection.execute(
-            "SELECT spans.*, body FROM spans JOIN bodies USING (id) WHERE project = ? AND key = ?",
-            (row.project, row.key),
+            "SELECT * FROM spans WHERE project = ? AND key = ?", (row.project, row.key)
         ).fetchone()
         if there is None:
             return
-        stored = row_of(there, self._squeezer.unpack(there["body"]))
+        bodies = sqlite_bodies.Bodies(self._connection, self._squeezer)
+        stored = row_of(there, bodies.of(there["id"]))
         if replace(stored, unbilled=row.unbilled) != row:
             taken.replaced += sqlite_remove.take_out(self._connection, self._squeezer, [there["id"]])
