@@ -6,6 +6,7 @@ import http.client
 import json
 import subprocess
 import sys
+import threading
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -23,16 +24,21 @@ class CountingSink:
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "benchmarks._sink", str(self._port)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        self._port = int(self._process.stdout.readline())
+        # It ends when its standard input does, so it is gone also when this process was killed, or failed just below.
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            assert self._process.stdout is not None
+            self._port = int(self._process.stdout.readline())
+        except BaseException:
+            self.__exit__()
+            raise
         self.base = f"http://127.0.0.1:{self._port}"
         self.url = f"{self.base}/v1/traces"
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        self._process.wait()
+        self._process.communicate()
 
     def taken(self) -> int:
         """Spans parsed since the last time this was asked."""
@@ -44,7 +50,7 @@ class CountingSink:
 
 
 def main() -> None:
-    """Serve until terminated, on the port that the first argument names; it is printed first."""
+    """Serve until standard input ends, on the port that the first argument names; it is printed first."""
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     spans = 0
@@ -77,7 +83,8 @@ def main() -> None:
 
     server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
     print(server.server_address[1], flush=True)
-    server.serve_forever()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdin.read()
 
 
 if __name__ == "__main__":

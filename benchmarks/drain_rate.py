@@ -35,7 +35,7 @@ def fill(spool: Path, destination: Destination, spans: list[ReadableSpan], count
     """Leave `count` spans behind as a process does that dies."""
     log = Log(spool / destination.id, about={}, fsync=Fsync.NONE, cap_bytes=8 << 30)
     for number in range(count):
-        payload, stamp_at, _ = encode_span(spans[number % len(spans)])
+        payload, stamp_at, *_ = encode_span(spans[number % len(spans)])
         assert log.append(Kind.SPAN, payload, stamp_at=stamp_at) is Kept.DISK
     log.close()
 

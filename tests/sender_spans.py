@@ -55,11 +55,11 @@ def a_span(name: str, *, text: str = "") -> ReadableSpan:
 def record(log: Log, *names: str, text: str = "") -> None:
     """Append a finished span for each name; it must end up on disk."""
     for name in names:
-        payload, stamp_at, _ = encode_span(a_span(name, text=text))
+        payload, stamp_at, *_ = encode_span(a_span(name, text=text))
         assert log.append(Kind.SPAN, payload, stamp_at=stamp_at) is Kept.DISK
 
 
 def begin(log: Log, name: str) -> None:
     """Append the start of a span that does not end."""
-    payload, stamp_at, _ = encode_started(a_span(name))
+    payload, stamp_at, *_ = encode_started(a_span(name))
     assert log.append(Kind.START, payload, stamp_at=stamp_at) is Kept.DISK

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
@@ -21,7 +21,14 @@ from everyspan.errors import WireError
 from everyspan.model.ids import Seq, WriterId
 from everyspan.wire import values
 from everyspan.wire.decode import identify, span_ids
-from everyspan.wire.encode import Encoded, encode_interrupted, encode_span, encode_started
+from everyspan.wire.encode import (
+    Encoded,
+    attributes_of,
+    encode_ended,
+    encode_interrupted,
+    encode_span,
+    encode_started,
+)
 from everyspan.wire.envelope import unwrap, wrap
 from everyspan.wire.frame import Kind
 from everyspan.wire.stamp import STAMP, STAMP_LENGTH, Stamp, format_stamp
@@ -235,6 +242,43 @@ def test_a_started_span_is_invisible_to_other_receivers() -> None:
     payload = encode_started(span_of({"own": 1})).payload
 
     assert parsed(payload).resource_spans == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(SPANS, ATTRIBUTES)
+def test_a_span_that_goes_on_from_its_start_is_the_one_that_is_written_anew(
+    span: ReadableSpan, since: dict[str, Any]
+) -> None:
+    ended = span.end_time, span.status, span._events, span._links
+    span._end_time, span._status, span._events, span._links = None, Status(), (), ()
+    started = encode_started(span)
+    span._end_time, span._status, span._events, span._links = ended
+
+    found = encode_ended(span, started.begun, attributes=list(since.items()), extra={"extra": "2"})
+
+    both = [*attributes_of(span), *since.items()]
+    assert parsed(found.payload) == parsed(encode_span(span, attributes=both, extra={"extra": "2"}).payload)
+    assert span_ids(bytes(found.payload)) == span_ids(bytes(started.payload))
+
+
+@pytest.mark.parametrize("what", ["events", "links", "dropped"])
+def test_a_start_with_a_list_that_may_grow_is_not_gone_on_from(what: str) -> None:
+    context = SpanContext(0xABC, 0xDEF, is_remote=False)
+    span = ReadableSpan(
+        "call",
+        context=context,
+        events=[Event("event")] if what == "events" else [],
+        links=[Link(context)] if what == "links" else [],
+        start_time=1,
+    )
+    if what == "dropped":
+        limits = SpanLimits(max_span_attributes=1)
+        crowded = TracerProvider(span_limits=limits).get_tracer("t").start_span("call")
+        crowded.set_attributes({"a": 1, "b": 2})
+        assert isinstance(crowded, ReadableSpan)
+        span = crowded
+
+    assert not encode_started(span).begun
 
 
 @settings(max_examples=30, deadline=None)

@@ -7,7 +7,7 @@ written. The user's own span object is never changed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -16,8 +16,8 @@ from opentelemetry.util.types import AttributeValue
 
 from everyspan.record import names
 from everyspan.record.altered import AlteredSpan
-from everyspan.record.media import Media
-from everyspan.record.secrets import without_keys
+from everyspan.record.media import LEAST_MEDIA, Media, may_hold_media
+from everyspan.record.secrets import may_hold_a_key, without_keys
 from everyspan.record.shed import is_body
 from everyspan.record.tally import TALLY
 from everyspan.settings import Content, MediaHandling, Settings
@@ -64,6 +64,29 @@ class ContentPolicy:
         self._mask = mask
         self.takes_pieces = content is Content.FULL and mask is None
         """A part of a text can be judged by itself; a hash, and a mask of the user's, need all of it."""
+
+    def passes(self, span: ReadableSpan, attributes: Iterable[tuple[str, object]]) -> bool:
+        """True when these attributes and all else of the span may be written as they are; nearly always.
+
+        One search through all short texts in a row, instead of one through each. After False, `applied` looks closer.
+
+        Args:
+            attributes: those of the span that nobody has judged yet.
+        """
+        if not self.takes_pieces or _has(span, "_events") or span.status.description:
+            return False
+        short: list[str] = []
+        for _, value in attributes:
+            if type(value) is str:
+                if len(value) < LEAST_MEDIA:
+                    short.append(value)
+                elif may_hold_a_key(value) or (not self._media.inline and may_hold_media(value)):
+                    return False
+            elif type(value) is tuple and value and type(value[0]) is str:
+                short += map(str, value)
+        together = "\n".join(short)
+        # Only many texts in a tuple, or in a row, can be as long as media.
+        return not may_hold_a_key(together) and (self._media.inline or not may_hold_media(together))
 
     def applied(self, span: ReadableSpan) -> ReadableSpan:
         """The span as it may be written: itself, when nothing in it has to go."""

@@ -11,13 +11,15 @@ from pathlib import Path
 
 from everyspan.record.tally import TALLY
 
-_LEAST = 512
-_BASE64 = re.compile(rf"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{{{_LEAST},}}={{0,2}}")
+LEAST_MEDIA = 512
+"""Characters of base64 that are left where they are."""
+_BASE64 = re.compile(rf"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{{{LEAST_MEDIA},}}={{0,2}}")
 
 
-def _may_hold_media(text: str) -> bool:
+def may_hold_media(text: str) -> bool:
+    """False when there is no base64 to take out of `text`."""
     # What stands beside base64 in every API's messages: only then is the text searched.
-    return (
+    return _has_a_long_word(text) and (
         "base64" in text
         or '"data":' in text
         or '"b64_json"' in text
@@ -26,6 +28,17 @@ def _may_hold_media(text: str) -> bool:
         or "inline_data" in text
         or "inlineData" in text
     )
+
+
+def _has_a_long_word(text: str) -> bool:
+    """Whether `LEAST_MEDIA` characters stand together without a space, as base64 does and prose does not."""
+    at, last = 0, len(text) - LEAST_MEDIA
+    while at <= last:
+        space = text.rfind(" ", at, at + LEAST_MEDIA)
+        if space < 0:
+            return True
+        at = space + 1  # no long word has this space in it
+    return False
 
 
 class Media:
@@ -38,11 +51,11 @@ class Media:
 
     def __init__(self, *, keep_in: Path | None = None, inline: bool = False) -> None:
         self._keep_in = keep_in
-        self._inline = inline
+        self.inline = inline
 
     def replaced(self, text: str) -> str:
         """`text` with references; the same object when nothing was replaced."""
-        if self._inline or len(text) < _LEAST or not _may_hold_media(text):
+        if self.inline or not may_hold_media(text):
             return text
         return _BASE64.sub(self._reference, text)
 

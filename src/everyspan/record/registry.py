@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from opentelemetry.util.types import AttributeValue
 from everyspan.model.destination import Destination, Dialect
 from everyspan.model.ids import WRITER_ID_LENGTH, WriterId
 from everyspan.record import names
+from everyspan.record.begun import Begun, BegunSpans
 from everyspan.record.content import ContentPolicy
 from everyspan.record.ledger import entry_of, is_entry
 from everyspan.record.media import Media
@@ -23,13 +23,10 @@ from everyspan.record.shed import ShedSpan
 from everyspan.record.tally import TALLY
 from everyspan.settings import Content, SampledOut
 from everyspan.spool.log import Kept, Log
-from everyspan.wire.encode import encode_span, encode_started
+from everyspan.wire.encode import Encoded, attributes_of, encode_ended, encode_span, encode_started
 from everyspan.wire.frame import Kind
 from everyspan.wire.part import encode_part
 from everyspan.wire.stamp import PLACEHOLDER
-
-_OPEN_SPANS = 10_000
-"""Most open spans remembered: those that never end must not pile up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +79,7 @@ class Registry:
         """What the receivers understand: decides which attributes a call writes."""
         self.masked: frozenset[str] = frozenset()
         """Ids of destinations before whose log a filter or mask of the user's stands, which sees whole spans only."""
-        self._begun: OrderedDict[tuple[int, int], WriterId] = OrderedDict()
-        """Log and id of each span that has begun and not ended → who wrote its START frame."""
+        self._begun = BegunSpans()
 
     def forked(self) -> None:
         """In a forked child: another thread may have held the lock, and is not here to give it back."""
@@ -103,14 +99,24 @@ class Registry:
     def write_start(self, outlet: Outlet, span: ReadableSpan) -> None:
         """Put a span that has just begun on disk, so that the death of the process cannot hide it. Never raises."""
         try:
-            span = self._policy.applied(entry_of(span) if is_entry(span) else span)
-            encoded = encode_started(ShedSpan(span) if outlet.log.crowded else span)
-            kept = outlet.log.append(Kind.START, encoded.payload, stamp_at=encoded.stamp_at)
-            writer = bytes(encoded.payload[encoded.stamp_at : encoded.stamp_at + WRITER_ID_LENGTH])
+            log = outlet.log
+            if is_entry(span):
+                span = entry_of(span)
+            name, attributes = span.name, attributes_of(span)
+            usable = not log.crowded
+            if usable and self._policy.passes(span, attributes):
+                encoded = encode_started(span, attributes=attributes)
+            else:
+                judged = self._policy.applied(span)
+                encoded = encode_started(judged if usable else ShedSpan(judged))
+                # A mask sees the whole at the end, too; and what replaces one attribute may depend on others.
+                usable = usable and self._policy.takes_pieces
+            kept = log.append(Kind.START, encoded.payload, stamp_at=encoded.stamp_at)
+            writer = encoded.payload[encoded.stamp_at : encoded.stamp_at + WRITER_ID_LENGTH]
             if kept is not Kept.DROPPED and not PLACEHOLDER.startswith(writer):
-                self._begun[id(outlet.log), encoded.span_id] = WriterId(writer.decode())
-            if len(self._begun) > _OPEN_SPANS:
-                self._begun.popitem(last=False)
+                wrote = WriterId(writer.decode())
+                begun = Begun(wrote, name, attributes, encoded.begun) if usable else Begun(wrote)
+                self._begun.remember((id(log), encoded.span_id), begun)
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("record the start of a span", error)
 
@@ -144,15 +150,36 @@ class Registry:
         try:
             if extra is not None and outlet.destination.dialect is Dialect.LANGFUSE:
                 span = unbilled_for_langfuse(span)
-            span = self._policy.applied(entry_of(span) if is_entry(span) else span)
-            if outlet.log.crowded:
-                span = ShedSpan(span)
-                TALLY.shed += names.SHED in (span.attributes or {})
-            encoded = encode_span(span, extra=extra)
-            begun_by = self._begun.pop((id(outlet.log), encoded.span_id), None)
+            if is_entry(span):
+                span = entry_of(span)
+            begun = self._begun.take((id(outlet.log), span.context.span_id)) if span.context else None
+            encoded = self._encoded_end(outlet.log, span, begun, extra)
+            begun_by = begun.writer if begun is not None else None
             kept = outlet.log.append(Kind.SPAN, encoded.payload, stamp_at=encoded.stamp_at, only_by=begun_by)
             if kept is Kept.DISOWNED:
                 TALLY.disowned += 1
             self._wake()
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("record a span", error)
+
+    def _encoded_end(
+        self,
+        log: Log,
+        span: ReadableSpan,
+        begun: Begun | None,
+        extra: Mapping[str, AttributeValue] | None,
+    ) -> Encoded:
+        """The SPAN frame's payload. What stands in the START frame was judged and written there: it is used again."""
+        attributes = attributes_of(span)
+        if not log.crowded:
+            if begun is not None and begun.is_start_of(span, attributes):
+                since = attributes[len(begun.attributes) :]
+                if self._policy.passes(span, since):
+                    return encode_ended(span, begun.encoded, attributes=since, extra=extra)
+            elif self._policy.passes(span, attributes):
+                return encode_span(span, attributes=attributes, extra=extra)
+        span = self._policy.applied(span)
+        if log.crowded:
+            span = ShedSpan(span)
+            TALLY.shed += names.SHED in (span.attributes or {})
+        return encode_span(span, extra=extra)

@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 
 from everyspan.clock import monotonic_s
+from everyspan.model.ids import Seq
 from everyspan.settings import Drop
 from everyspan.spool.backlog import Batch
 from everyspan.spool.news import News, told_by
@@ -20,7 +21,9 @@ from everyspan.spool.tally import DropNote, Tally
 from everyspan.spool.writer import Writer
 from everyspan.wire.envelope import unwrap
 from everyspan.wire.frame import CARGO, HEADER_BYTES, MAX_PAYLOAD_BYTES, Frame, Kind, pack, walk
-from everyspan.wire.stamp import STAMP_LENGTH, format_stamp
+from everyspan.wire.stamp import STAMP_LENGTH
+
+_new = tuple.__new__  # as `Held(...)`, without a Python call for each frame
 
 _RETRY_AFTER_S = 0.05
 _LEAST_SEGMENT_BYTES = 64 << 10
@@ -91,14 +94,15 @@ class Keeper:
         writer = self.writer
         if writer is None or writer.closed:
             writer = self._new_writer()
-        seq = writer.next_seq()
+        # From now on this number is a frame on disk or in memory, or it is told as dropped.
+        seq = writer.last_seq = Seq(writer.last_seq + 1)
         kept = Kept.DROPPED
         reason = INTERRUPTED
         try:
             if stamp_at is not None:
                 payload = payload if isinstance(payload, bytearray) else bytearray(payload)
-                payload[stamp_at : stamp_at + STAMP_LENGTH] = format_stamp(writer.id, seq)
-            kept = self._place(writer, Held(kind, seq, payload))
+                payload[stamp_at : stamp_at + STAMP_LENGTH] = writer.stamp % seq
+            kept = self._place(writer, _new(Held, (kind, seq, payload)))
             reason = TOO_LARGE if len(payload) > MAX_PAYLOAD_BYTES else self._refusal
         except BaseException:
             # KeyboardInterrupt from the user's signal handler: it may have risen before or after the write.
@@ -255,9 +259,10 @@ class Keeper:
     def _place(self, writer: Writer, held: Held) -> Kept:
         if len(held.payload) > MAX_PAYLOAD_BYTES:
             return Kept.DROPPED
-        if monotonic_s() >= writer.look_at_s and writer.vanished():  # it asks the clock too, a call later
+        now_s = monotonic_s()
+        if now_s >= writer.look_at_s and writer.vanished():  # it asks the clock too, a call later
             self._start_over(writer)
-        if (not self._retry_at_s or monotonic_s() >= self._retry_at_s) and self._tried(writer, held):
+        if (not self._retry_at_s or now_s >= self._retry_at_s) and self._tried(writer, held):
             return Kept.DISK
         # The caller may use its bytearray again, so memory gets a copy.
         held = held._replace(payload=bytes(held.payload))
@@ -274,7 +279,7 @@ class Keeper:
             if any(self._owed):
                 self._catch_up(writer)
             if held is not None:
-                self._to_disk(writer, held)
+                self._to_disk(writer, *held)
         except OSError as error:
             at_cap = isinstance(error, _CapReachedError)
             self._refusal = CAP if at_cap else DISK
@@ -324,14 +329,13 @@ class Keeper:
         while self.ring:
             held = self.ring.oldest()
             if writer.disk_seq < held.seq:  # else an exception broke in between the write and the shift
-                self._to_disk(writer, held)
+                self._to_disk(writer, *held)
             self.ring.shift()
             self.tally.in_memory -= held.kind in CARGO
             self.tally.on_disk += held.kind in CARGO
         self._news.write(writer)
 
-    def _to_disk(self, writer: Writer, held: Held) -> None:
-        kind, seq, payload = held
+    def _to_disk(self, writer: Writer, kind: Kind, seq: int, payload: bytes | bytearray) -> None:
         size_bytes = HEADER_BYTES + len(payload)
         if not self._finishing and not self._room.has_room(writer.id, writer.waiting_bytes, size_bytes):
             waiting_bytes, cap_bytes = writer.waiting_bytes, self._room.cap_bytes

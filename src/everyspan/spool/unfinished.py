@@ -10,7 +10,7 @@ from everyspan.wire.encode import encode_interrupted
 from everyspan.wire.envelope import find_span, inside
 from everyspan.wire.part import ATTRIBUTE, read_part, text_attribute
 from everyspan.wire.protobuf import LENGTH
-from everyspan.wire.values import add_attributes
+from everyspan.wire.values import Pieces, add_attributes
 
 BYTES_PER_TOKEN = 4
 """UTF-8 bytes that stand for one token, rounded up over a whole input or output.
@@ -56,7 +56,7 @@ def interrupted_span(
     said: dict[str, object] = dict(texts)
     if began.get(_OPERATION) in _OPERATIONS:
         said |= _estimated(began, known, texts)
-    more = list(known.values())
+    more: Pieces = [*known.values()]
     add_attributes(more, ATTRIBUTE, said.items())
     why = _LOST if closed else _DIED
     return encode_interrupted(start_payload, end_ns=end_ns, more=b"".join(more), why=why)

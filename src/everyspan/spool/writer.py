@@ -19,6 +19,7 @@ from everyspan.spool.segment import Extent, Segment
 from everyspan.spool.steady_write import SteadyWrite
 from everyspan.version import __version__
 from everyspan.wire.frame import CARGO, HEADER_BYTES, Kind, pack
+from everyspan.wire.stamp import stamp_pattern
 
 _LOOK_EVERY_S = 1.0
 
@@ -68,6 +69,8 @@ class Writer:
         self.id = new_writer_id()
         self.directory = root / self.id
         self.last_seq = Seq(0)
+        """The last number that was given out."""
+        self.stamp = stamp_pattern(self.id)
         self.closed = False
         self.foreign = False
         """It is the parent's: this process was forked since."""
@@ -106,11 +109,6 @@ class Writer:
     def extents(self) -> list[Extent]:
         """Every segment, oldest first, with what can be read of it."""
         return [*self.sealed, self._segment.extent] if self._segment is not None else list(self.sealed)
-
-    def next_seq(self) -> Seq:
-        """Give the next number out. From now on it is a frame on disk or in memory, or it is told as dropped."""
-        self.last_seq = Seq(self.last_seq + 1)
-        return self.last_seq
 
     def put(self, kind: Kind, seq: int, payload: bytes | bytearray) -> None:
         """Write one frame: it is in the page cache on return.

@@ -6,7 +6,7 @@ a fifth of the time, without protobuf in the user's process; and no value of one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
@@ -22,11 +22,12 @@ from everyspan.wire.envelope import find_span, inside, tag_of
 from everyspan.wire.frame import Kind
 from everyspan.wire.protobuf import FIXED64, FIXED_32, FIXED_64, Field, delimited, utf8, varint
 from everyspan.wire.stamp import PLACEHOLDER, STAMP, STAMP_LENGTH
-from everyspan.wire.values import add_attributes, attribute
+from everyspan.wire.values import Pieces, add_attributes, attribute
 
 _SPAN, _START = tag_of(Kind.SPAN), tag_of(Kind.START)
 _SPAN_ATTRIBUTE = b"\x4a"
 _STAMP_ATTRIBUTE = attribute(_SPAN_ATTRIBUTE, STAMP, PLACEHOLDER.decode())
+_STAMP_HEAD = len(_STAMP_ATTRIBUTE) - STAMP_LENGTH
 
 _INTERRUPTED = attribute(_SPAN_ATTRIBUTE, "everyspan.end", "interrupted")
 _DIED = "the process ended before the call did"
@@ -46,18 +47,18 @@ _Identity = tuple[int, int, TraceState, int | None, bool]
 _Read = tuple[
     _Identity,
     list[Any],
-    list[tuple[str, object]],
     tuple[Event, ...],
     tuple[Link, ...],
     tuple[int, int, int],
 ]
-"""A span as the encoder needs it: identity, the fields of `_public`, attributes, events, links, dropped counts."""
+"""A span as the encoder needs it: identity, the fields of `_public`, events, links, dropped counts."""
 
 _public = attrgetter("name", "kind", "start_time", "end_time", "status", "resource", "instrumentation_scope")
 _private = itemgetter(
     "_context", "_parent", "_attributes", "_events", "_links",
     "_name", "_kind", "_start_time", "_end_time", "_status", "_resource", "_instrumentation_scope",
 )  # fmt: skip
+_later = itemgetter("_end_time", "_status", "_attributes", "_events", "_links")
 _NO_PARENT = (None, None, False, None, None, None)
 
 _Around = tuple[bytes, bytes, bytes, bytes, Resource, InstrumentationScope | None]
@@ -68,6 +69,12 @@ _Around = tuple[bytes, bytes, bytes, bytes, Resource, InstrumentationScope | Non
 _MAX_CACHED = 64
 _around: dict[tuple[int, int], _Around] = {}
 
+_MAX_NAMES = 1024
+_named: dict[tuple[str, int], bytes] = {}
+
+
+Attributes = Sequence[tuple[str, object]]
+
 
 class Encoded(NamedTuple):
     """A frame's payload, where in it the log writes the stamp, and whose it is."""
@@ -75,26 +82,88 @@ class Encoded(NamedTuple):
     payload: bytearray
     stamp_at: int
     span_id: int
+    span_at: int
+    """Where the Span message's fields begin; 0 when a SPAN frame can not go on from them."""
+
+    @property
+    def begun(self) -> memoryview:
+        """The fields of a START frame's span, apart from the stamp, for `encode_ended`; empty where they are no use."""
+        return memoryview(self.payload)[self.span_at : self.stamp_at - _STAMP_HEAD if self.span_at else 0]
 
 
-def encode_span(span: ReadableSpan, *, extra: Mapping[str, AttributeValue] | None = None) -> Encoded:
+_new = tuple.__new__  # as `Encoded(...)`, without a Python call for each frame
+
+
+def attributes_of(span: ReadableSpan) -> Attributes:
+    """The span's attributes at this moment, copied in one step: other threads may go on changing them.
+
+    The SDK's mapping takes a lock for each key, and does not allow itself to be changed while somebody reads it.
+    """
+    held = getattr(getattr(span, "_attributes", None), "_dict", None)
+    return list(held.items() if isinstance(held, dict) else (span.attributes or {}).items())
+
+
+def encode_span(
+    span: ReadableSpan,
+    *,
+    extra: Mapping[str, AttributeValue] | None = None,
+    attributes: Attributes | None = None,
+) -> Encoded:
     """The payload of a SPAN frame: `resource_spans` with this span, `extra` behind its own attributes.
+
+    Args:
+        attributes: written in place of the span's own.
 
     Raises:
         WireError: the span has no context, so nothing can refer to it.
     """
-    return _encoded(_SPAN, span, extra)
+    parts, span_id, resource, scope, _ = _span_parts(span)
+    add_attributes(parts, _SPAN_ATTRIBUTE, attributes_of(span) if attributes is None else attributes)
+    if extra:
+        add_attributes(parts, _SPAN_ATTRIBUTE, extra.items())
+    return _encoded(_SPAN, parts, span_id, resource, scope)
 
 
-def encode_started(span: ReadableSpan) -> Encoded:
+def encode_ended(
+    span: ReadableSpan,
+    begun: memoryview,
+    *,
+    attributes: Attributes,
+    extra: Mapping[str, AttributeValue] | None = None,
+) -> Encoded:
+    """The same of a span whose START frame was encoded here: its fields, and what came since.
+
+    A parser merges the two: of a field that stands twice, such as the status, the later one counts.
+
+    Args:
+        begun: `Encoded.begun`. The span's name and the attributes in it must not have changed since.
+        attributes: those that came since.
+    """
+    context = span.context
+    if context is None:
+        raise WireError(f"span {span.name!r} has no context")
+    parts = [begun, *_since(span)]
+    add_attributes(parts, _SPAN_ATTRIBUTE, attributes)
+    if extra:
+        add_attributes(parts, _SPAN_ATTRIBUTE, extra.items())
+    return _encoded(_SPAN, parts, context[1], span.resource, span.instrumentation_scope)
+
+
+def encode_started(span: ReadableSpan, *, attributes: Attributes | None = None) -> Encoded:
     """The payload of a START frame: the same message, of a span that has not ended.
 
     Other threads may go on changing the span; each attribute is there as it was or is not there.
 
+    Args:
+        attributes: written in place of the span's own.
+
     Raises:
         WireError: the span has no context.
     """
-    return _encoded(_START, span, None)
+    parts, span_id, resource, scope, is_plain = _span_parts(span)
+    add_attributes(parts, _SPAN_ATTRIBUTE, attributes_of(span) if attributes is None else attributes)
+    encoded = _encoded(_START, parts, span_id, resource, scope)
+    return encoded if is_plain else encoded._replace(span_at=0)
 
 
 def encode_interrupted(start_payload: bytes, *, end_ns: int, more: bytes = b"", why: str = _DIED) -> bytes:
@@ -128,62 +197,108 @@ def _replaced(data: bytes, outer: Field, inner: Field, content: bytes) -> bytes:
     return data[outer.value_start : inner.start] + content + data[inner.end : outer.end]
 
 
-def _encoded(tag: bytes, span: ReadableSpan, extra: Mapping[str, AttributeValue] | None) -> Encoded:
-    parts, span_id, resource, scope = _span_parts(span)
-    if extra:
-        add_attributes(parts, _SPAN_ATTRIBUTE, extra.items())
+def _encoded(
+    tag: bytes, parts: Pieces, span_id: int, resource: Resource, scope: InstrumentationScope | None
+) -> Encoded:
+    """The fields of a Span message with the stamp behind them, and all that stands around it."""
     parts.append(_STAMP_ATTRIBUTE)
     span_size = sum(map(len, parts))
-    around = _around.get((id(resource), id(scope))) or _encode_around(resource, scope)
+    before, named, scope_url, after, _, _ = _around.get((id(resource), id(scope))) or _encode_around(
+        resource, scope
+    )
     span_head = b"\x12" + varint(span_size)
-    scope_size = len(around[1]) + len(span_head) + span_size + len(around[2])
+    scope_size = len(named) + len(span_head) + span_size + len(scope_url)
     scope_head = b"\x12" + varint(scope_size)
-    size = len(around[0]) + len(scope_head) + scope_size + len(around[3])
-    payload = bytearray().join((tag, varint(size), around[0], scope_head, around[1], span_head, *parts))
-    stamp_at = len(payload) - STAMP_LENGTH
-    payload += around[2]
-    payload += around[3]
-    return Encoded(payload, stamp_at, span_id)
+    size = len(before) + len(scope_head) + scope_size + len(after)
+    payload = bytearray().join(
+        (tag, varint(size), before, scope_head, named, span_head, *parts, scope_url, after)
+    )
+    end = len(payload) - len(scope_url) - len(after)
+    return _new(Encoded, (payload, end - STAMP_LENGTH, span_id, end - span_size))
 
 
-def _span_parts(span: ReadableSpan) -> tuple[list[bytes], int, Resource, InstrumentationScope | None]:
-    """The fields of the Span message, apart from the stamp; its id; and what the span belongs to."""
+def _span_parts(span: ReadableSpan) -> tuple[Pieces, int, Resource, InstrumentationScope | None, bool]:
+    """The fields of the Span message, apart from its attributes; its id; what the span belongs to.
+
+    Also whether they are few enough to go on from: a later list of events or links would stand behind the first.
+    """
     try:
-        identity, rest, items, events, links, dropped = _read_privately(span)
+        identity, rest, events, links, dropped = _read_privately(span)
     except (AttributeError, KeyError, TypeError, ValueError):
-        identity, rest, items, events, links, dropped = _read_publicly(span)
+        identity, rest, events, links, dropped = _read_publicly(span)
     trace_id, span_id, trace_state, parent_id, remote = identity
     name, kind, start_ns, end_ns, status, resource, scope = rest
-    parts = [
-        b"\x0a\x10%b\x12\x08%b" % (trace_id.to_bytes(16, "big"), span_id.to_bytes(8, "big")),
-        _text(b"\x1a", ",".join([f"{key}={value}" for key, value in trace_state.items()]))
-        if trace_state is not DEFAULT_TRACE_STATE
-        else b"",
-        b"" if parent_id is None else b"\x22\x08" + parent_id.to_bytes(8, "big"),
-        _text(b"\x2a", name),
-        # OTLP numbers the kinds from 1, OpenTelemetry's API from 0.
-        b"\x30%c" % (kind._value_ + 1),
-        b"\x39" + FIXED_64.pack(start_ns) if start_ns else b"",
-        b"\x41" + FIXED_64.pack(end_ns) if end_ns else b"",
-        _STATUS_UNSET if status is not None and status.status_code is StatusCode.UNSET else _status(status),
-        _FROM_AFAR if remote else _FROM_HERE,
+    number = kind._value_
+    parts: Pieces = [
+        b"\x0a\x10%b\x12\x08%b%b%b%b"
+        % (
+            trace_id.to_bytes(16, "big"),
+            span_id.to_bytes(8, "big"),
+            b"" if parent_id is None else b"\x22\x08" + parent_id.to_bytes(8, "big"),
+            _named.get((name, number)) or _learn_name(name, number),
+            _FROM_AFAR if remote else _FROM_HERE,
+        )
     ]
+    if trace_state is not DEFAULT_TRACE_STATE and trace_state:
+        parts.append(_text(b"\x1a", ",".join([f"{key}={value}" for key, value in trace_state.items()])))
+    if start_ns:
+        parts.append(b"\x39" + FIXED_64.pack(start_ns))
+    _add_end(parts, end_ns, status, dropped)
+    if events or links:
+        _add_lists(parts, events, links)
+    return parts, span_id, resource, scope, not events and not links and dropped == _NONE_DROPPED
+
+
+def _since(span: ReadableSpan) -> Pieces:
+    """The fields of the Span message that a span does not have when it begins, apart from attributes."""
+    events: Sequence[Event]
+    links: Sequence[Link]
+    try:
+        end_ns, status, attributes, held_events, held_links = _later(span.__dict__)
+        events, links = held_events._dq, held_links._dq  # it has ended, so nobody changes them any more
+        dropped = attributes.dropped, held_events.dropped, held_links.dropped
+    except (AttributeError, KeyError):
+        end_ns, status, events, links = span.end_time, span.status, span.events, span.links
+        dropped = span.dropped_attributes, span.dropped_events, span.dropped_links
+    parts: Pieces = []
+    _add_end(parts, end_ns, status, dropped)
+    if events or links:
+        _add_lists(parts, events, links)
+    return parts
+
+
+def _add_end(parts: Pieces, end_ns: int | None, status: Status | None, dropped: tuple[int, int, int]) -> None:
+    if end_ns:
+        parts.append(b"\x41" + FIXED_64.pack(end_ns))
+    if status is not None:
+        unset = status.status_code is StatusCode.UNSET
+        parts.append(_STATUS_UNSET if unset else _status(status))
     if dropped != _NONE_DROPPED:
         parts += map(_number, _DROPPED_TAGS, dropped)
-    add_attributes(parts, _SPAN_ATTRIBUTE, items)
+
+
+def _add_lists(parts: Pieces, events: Sequence[Event], links: Sequence[Link]) -> None:
     if events:
         parts += [delimited(b"\x5a", _event(event)) for event in events]
     if links:
         parts += [delimited(b"\x6a", _link(link)) for link in links]
-    return parts, span_id, resource, scope
+
+
+def _learn_name(name: str, kind: int) -> bytes:
+    """Remember and return a span's name and kind as fields."""
+    # OTLP numbers the kinds from 1, OpenTelemetry's API from 0.
+    made = _text(b"\x2a", name) + b"\x30%c" % (kind + 1)
+    if len(_named) >= _MAX_NAMES:
+        _named.clear()
+    _named[name, kind] = made
+    return made
 
 
 def _read_privately(span: ReadableSpan) -> _Read:
     """What the SDK holds, from where it holds it (opentelemetry-sdk 1.33 to 1.45).
 
-    Its properties are a Python frame each, which together cost as much as all of the encoding. Reading attributes
-    through its mapping also takes a lock for each key; here each container is copied in one step instead, so that
-    a thread that changes the span meanwhile can not break the iteration.
+    Its properties are a Python frame each, which together cost as much as all of the encoding. Each container is
+    copied in one step, so that a thread that changes the span meanwhile can not break the iteration.
 
     Raises:
         AttributeError, KeyError, TypeError, ValueError: this is some other kind of span.
@@ -194,7 +309,6 @@ def _read_privately(span: ReadableSpan) -> _Read:
     return (
         (trace_id, span_id, trace_state, parent_id, remote),
         rest,
-        list(attributes._dict.items()),
         tuple(events._dq),
         tuple(links._dq),
         (attributes.dropped, events.dropped, links.dropped),
@@ -214,7 +328,6 @@ def _read_publicly(span: ReadableSpan) -> _Read:
             bool(parent and parent.is_remote),
         ),
         list(_public(span)),
-        list((span.attributes or {}).items()),
         tuple(span.events),
         tuple(span.links),
         (span.dropped_attributes, span.dropped_events, span.dropped_links),
@@ -222,14 +335,14 @@ def _read_publicly(span: ReadableSpan) -> _Read:
 
 
 def _event(event: Event) -> bytes:
-    parts = [_fixed64(b"\x09", event.timestamp), _text(b"\x12", event.name)]
+    parts: Pieces = [_fixed64(b"\x09", event.timestamp), _text(b"\x12", event.name)]
     add_attributes(parts, b"\x1a", (event.attributes or {}).items())
     parts.append(_number(b"\x20", event.dropped_attributes))
     return b"".join(parts)
 
 
 def _link(link: Link) -> bytes:
-    parts = [
+    parts: Pieces = [
         b"\x0a\x10" + link.context.trace_id.to_bytes(16, "big"),
         b"\x12\x08" + link.context.span_id.to_bytes(8, "big"),
     ]
@@ -238,9 +351,7 @@ def _link(link: Link) -> bytes:
     return b"".join(parts)
 
 
-def _status(status: Status | None) -> bytes:
-    if status is None:
-        return b""
+def _status(status: Status) -> bytes:
     code: int = status.status_code.value
     return delimited(b"\x7a", _text(b"\x12", status.description) + _number(b"\x18", code))
 
@@ -271,7 +382,7 @@ def _encode_around(resource: Resource, scope: InstrumentationScope | None) -> _A
 
 
 def _attributes(held: Mapping[str, object] | None, *, tag: bytes = b"\x0a") -> bytes:
-    parts: list[bytes] = []
+    parts: Pieces = []
     add_attributes(parts, tag, (held or {}).items())
     return b"".join(parts)
 

@@ -18,7 +18,7 @@ from everyspan.errors import WireError
 from everyspan.wire.envelope import inside, unwrap, wrap
 from everyspan.wire.frame import Kind
 from everyspan.wire.protobuf import LENGTH, VARINT, Field, delimited, fields, read_varint, varint
-from everyspan.wire.values import add_attributes
+from everyspan.wire.values import Pieces, add_attributes
 
 ATTRIBUTE = b"\x4a"
 _GROWS, _CLOSES = b"\x52", b"\x5a"
@@ -49,7 +49,7 @@ def encode_part(
     Args:
         ids: trace id and span id in one.
     """
-    content = [delimited(b"\x0a", ids), b"\x10" + varint(number)]
+    content: Pieces = [delimited(b"\x0a", ids), b"\x10" + varint(number)]
     add_attributes(content, ATTRIBUTE, attributes.items())
     add_attributes(content, _GROWS, grows)
     add_attributes(content, _CLOSES, closes.items())

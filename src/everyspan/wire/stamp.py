@@ -29,7 +29,12 @@ class Stamp(NamedTuple):
 
 def format_stamp(writer: WriterId, seq: Seq) -> bytes:
     """The 37 bytes for frame `seq` of `writer`."""
-    return f"{writer}:{seq:016x}".encode("ascii")
+    return stamp_pattern(writer) % seq
+
+
+def stamp_pattern(writer: WriterId) -> bytes:
+    """What gives the 37 bytes for a frame of `writer` when its number is filled in with `%`."""
+    return writer.encode("ascii") + b":%016x"
 
 
 def parse_stamp(value: str) -> Stamp:

@@ -25,6 +25,9 @@ _TEXTS = frozenset({str})
 
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 
+Pieces = list[bytes | memoryview]
+"""Of a message, in order."""
+
 _Known = tuple[bytes, bytes, object, bytes]
 
 # By key: KeyValue.key with its tag and length; and the last short text, or tuple of texts, that was its value, with the
@@ -35,12 +38,12 @@ _known: dict[str, _Known] = {}
 
 def attribute(tag: bytes, key: str, value: object) -> bytes:
     """A KeyValue behind the tag of the repeated field that it belongs to."""
-    parts: list[bytes] = []
+    parts: Pieces = []
     add_attributes(parts, tag, ((key, value),))
     return b"".join(parts)
 
 
-def add_attributes(parts: list[bytes], tag: bytes, items: Iterable[tuple[str, object]]) -> None:
+def add_attributes(parts: Pieces, tag: bytes, items: Iterable[tuple[str, object]]) -> None:
     """Add a KeyValue for each of `items` to the pieces of a message; never raises, whatever the values are."""
     known = _known
     for key, value in items:
@@ -80,11 +83,15 @@ def add_attributes(parts: list[bytes], tag: bytes, items: Iterable[tuple[str, ob
                 parts.append(
                     b"%b%c%b\x12\x03\x18%c%c" % (tag, size + 5, name, value & 0x7F | 0x80, value >> 7)
                 )
-        else:
-            encoded = _long(tag, name, b"", any_value(value))
+        elif type(value) is tuple:
+            of_texts = _TEXTS.issuperset(map(type, value))
+            if not (of_texts and tag is last_tag and value == last):
+                encoded = _long(tag, name, b"", any_value(value))
+                if of_texts and len(encoded) < _SHORT:
+                    known[key] = name, tag, value, encoded
             parts.append(encoded)
-            if type(value) is tuple and len(encoded) < _SHORT and _TEXTS.issuperset(map(type, value)):
-                known[key] = name, tag, value, encoded
+        else:
+            parts.append(_long(tag, name, b"", any_value(value)))
 
 
 def _long(tag: bytes, name: bytes, head: bytes, content: bytes) -> bytes:
