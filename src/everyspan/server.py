@@ -35,6 +35,7 @@ from everyspan.web.guard import App, Guard, Receive, Scope, Send
 from everyspan.web.jaeger import Jaeger
 from everyspan.web.live import Live
 from everyspan.web.probes import Probes
+from everyspan.web.views import Views
 
 DEFAULT_HOST = "127.0.0.1"
 _OTLP_PATHS = frozenset((*TRACES_PATHS, *METRICS_PATHS))
@@ -186,9 +187,11 @@ def _opened(options: Options) -> Iterator[Server]:
         retention = Retention(store, options.retain)
         retention.start()
         opened.callback(retention.stop)
+        views = Views(options.data_dir / "views.json")
         live = Live(lambda: (collector.moved.bodies, collector.moved.failures))
         api = [
-            *Api(store, collector, budgets=options.budgets).routes(),
+            *Api(store, collector, views=views, budgets=options.budgets).routes(),
+            *views.routes(),
             *live.routes(),
             *Jaeger(store).routes(),
         ]

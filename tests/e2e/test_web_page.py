@@ -192,6 +192,6 @@ def test_a_budget_that_is_reached_is_told_on_every_page_and_leads_to_what_it_wen
         page.click("#budgets a")
         page.wait_for_selector("#total")
 
-        assert "Budget reached: nightly <b>. $0.25 of $0.2 this day, tag night." in said
+        assert "Budget reached: nightly <b>. $0.25 of $0.2 today, tag night." in said
         assert "large" not in said
         assert page.inner_text("#total") == "$0.25"

@@ -19,6 +19,19 @@ from tests.web_traces import WRITER, Story, afternoon
 
 pytestmark = needs_chromium
 
+BUDGETS = """
+[[budget]]
+name = "all of it"
+usd = "0.0001"
+per = "month"
+
+[[budget]]
+name = "what ada may"
+usd = "500"
+per = "month"
+user = "ada@acme.example"
+"""
+HOUR_NS = 3600 * 10**9
 PAGES = ("/", "/cost", "/latency", "/sessions", "/users", "/completeness", "/api", "/?model=nobody")
 
 
@@ -44,7 +57,9 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    with running(tmp_path_factory.mktemp("desk")) as server:
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "budgets.toml").write_text(BUDGETS)
+    with running(folder, budgets=folder / "budgets.toml") as server:
         story = Story(7)
         ids = [trace.hex() for trace in afternoon(story, until_ms=time.time() * 1000, hours=30, tickets=24)]
         deliver(server, story.frames(closed=True), writer=WRITER, spooled_to=story.seq)
@@ -175,12 +190,56 @@ def test_the_cost_page_says_the_exact_total_and_what_is_not_in_it(desk: Desk, pa
     page.locator("canvas").wait_for()
 
 
+def test_the_collectors_budgets_are_bars_beside_the_costs_and_a_banner_elsewhere(
+    desk: Desk, page: Any
+) -> None:
+    budgets = {each["name"]: each for each in desk.json("budgets")["budgets"]}
+    page.goto(desk.url)
+    page.locator("#budgets", has_text="Budget reached: all of it").wait_for()
+
+    page.get_by_role("link", name="What it went to").click()
+    page.locator("#budget-bars .budget").nth(1).wait_for()
+
+    reached, within = page.locator("#budget-bars .budget").all()
+    assert page.locator("#budgets").count() == 0
+    assert "reached" in reached.inner_text()
+    assert reached.locator(".meter.over").count() == 1
+    spent = within.locator("b").inner_text().removeprefix("$")
+    assert Decimal(spent) == Decimal(budgets["what ada may"]["spent"]) > 0
+    assert "user ada@acme.example" in within.inner_text()
+
+
+def test_a_call_that_follows_a_failed_one_says_so(desk: Desk, page: Any) -> None:
+    page.goto(f"{desk.url}/traces/{desk.traces[3]}")
+
+    row = page.locator("[role=treeitem]", has_text="fell back")
+    row.wait_for()
+
+    above = page.locator("[role=treeitem]", has_text="error")
+    assert "gpt-4o" in row.inner_text()
+    assert "claude-sonnet-4-5" in above.inner_text()
+    assert page.locator("[role=treeitem]", has_text="tried again").count() == 0
+
+
+def test_a_stretch_of_time_is_compared_with_the_one_before(desk: Desk, page: Any) -> None:
+    until_ns = desk.json("traces?limit=1")["traces"][0]["started_ns"]
+    middle_ns, since_ns = until_ns - 8 * HOUR_NS, until_ns - 16 * HOUR_NS
+    before = desk.json(f"costs?since_ns={since_ns}&until_ns={middle_ns}")["total"]["cost"]
+
+    page.goto(f"{desk.url}/cost?since_ns={middle_ns}&until_ns={until_ns}")
+    page.get_by_text("before:").wait_for()
+
+    assert page.get_by_text("before:").inner_text() == f"before: ${before.rstrip('0')}"
+    assert page.locator("#costs thead").inner_text().count("Before") == 1
+
+
 def test_a_saved_view_is_found_again(desk: Desk, page: Any) -> None:
     page.goto(f"{desk.url}/?tag=beta")
 
     page.get_by_role("button", name="save view").click()
     page.keyboard.type("beta testers")
     page.keyboard.press("Enter")
+    page.get_by_role("button", name="forget").wait_for()
     page.goto(desk.url)
     page.get_by_label("Saved views").select_option("beta testers")
 

@@ -51,6 +51,7 @@ from everyspan.web.parameters import (
     Parameter,
 )
 from everyspan.web.skeleton import Skeleton, skeleton_of
+from everyspan.web.views import ViewList, Views
 
 _BODIES = frozenset({"input", "output", "trace_input", "trace_output", "attributes"})
 _WITH_BODIES = Parameter(
@@ -70,8 +71,11 @@ def _by(choices: type[CostBy | LatencyBy | TraceBy], default: str = "") -> Param
 class Api:
     """The endpoints under `/api/v1`, over one store."""
 
-    def __init__(self, store: Store, collector: Collector, *, budgets: Path | None = None) -> None:
+    def __init__(
+        self, store: Store, collector: Collector, *, views: Views, budgets: Path | None = None
+    ) -> None:
         self._store = store
+        self._views = views
         self._collector = collector
         self._budgets = budgets
 
@@ -166,6 +170,13 @@ class Api:
                 answer=self._completeness,
                 parameters=(SERVICE, Parameter("writer", "One writer's id."), PROJECT, _BRIEF),
                 gives=Audit,
+            ),
+            Endpoint(
+                path="/api/v1/views",
+                about="Saved views of the list of traces: names for queries. `PUT /api/v1/views/{name}` saves one.",
+                answer=lambda asked: self._views.listed(asked.said.get("project", "")),
+                parameters=(PROJECT,),
+                gives=ViewList,
             ),
             Endpoint(
                 path="/api/v1/health",

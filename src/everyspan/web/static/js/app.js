@@ -2,8 +2,9 @@
 import { html, render, useEffect, useRef, useState } from "./html.js";
 import { Link, go, useAddress } from "./address.js";
 import { goLive, link, listen, useAnswer } from "./ask.js";
-import { count, plural } from "./format.js";
+import { count } from "./format.js";
 import { Help, useKeys } from "./keys.js";
+import { Budgets } from "./budgets.js";
 import { Completeness } from "./completeness.js";
 import { Sessions, Users } from "./people.js";
 import { Trace } from "./trace.js";
@@ -59,19 +60,6 @@ function Trouble() {
   return html`<p class="alert" role="alert">The server does not answer. What is shown is the last that was heard; this page goes on asking.</p>`;
 }
 
-// The limits that the collector was given: silent while all are within.
-function Budgets() {
-  const { answer } = useAnswer("/api/v1/budgets");
-  const told = (answer?.budgets ?? []).filter((each) => each.verdict !== "within");
-  if (!told.length && !answer?.problem) return null;
-  const worst = told.some((each) => each.verdict === "reached") || answer.problem;
-  return html`<div class=${worst ? "alert" : "alert warn"} role="status" id="budgets">
-    ${answer.problem && html`<p>Budgets: ${answer.problem}</p>`}
-    ${told.map((each) => html`<p key=${each.name}><b>${each.verdict === "reached" ? "Budget reached" : "Budget nearly reached"}: ${each.name}.</b>
-      ${" "}$${each.spent} of $${each.limit} this ${each.per}${Object.entries(each.filters).map(([name, value]) => `, ${name} ${value}`).join("")}${each.without_whole_price ? `, and ${plural(each.without_whole_price, "call")} without a whole price` : ""}.
-      ${" "}<${Link} to="/cost" query=${{ ...each.filters, since_ns: String(each.since_ns) }}>What it went to<//></p>`)}</div>`;
-}
-
 function nextTheme() {
   const order = ["", "light", "dark"];
   const now = document.documentElement.dataset.theme ?? "";
@@ -119,7 +107,7 @@ function App() {
       <div class="end"><${Live} /><${Verdict} /><${Theme} />
         <button type="button" class="plain wide" aria-label="Keyboard" title="keyboard (?)" onClick=${() => setHelp(true)}>?</button></div>
     </header>
-    <${Trouble} /><${Budgets} />
+    <${Trouble} />${path !== "/cost" && html`<${Budgets} />`}
     <main id="main" ref=${main} tabindex="-1">
       ${trace ? html`<${Trace} key=${trace} id=${decodeURIComponent(trace)} query=${query} />`
         : View ? html`<${View} query=${query} />`

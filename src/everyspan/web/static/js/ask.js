@@ -14,6 +14,14 @@ export async function ask(path, parameters = {}, signal = undefined) {
   return said;
 }
 
+// The one thing that the page changes on the server: a saved view.
+export async function put(path, content) {
+  const answer = await fetch(path, { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify(content) });
+  const said = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw Object.assign(new Error(said.error ?? answer.statusText), { status: answer.status });
+  return said;
+}
+
 export function queryOf(parameters) {
   const entries = Object.entries(parameters).filter(([, value]) => value !== "" && value !== null && value !== undefined);
   return new URLSearchParams(entries).toString();

@@ -2,11 +2,12 @@
 import { html, useMemo, useState } from "./html.js";
 import { Link, change, hrefOf } from "./address.js";
 import { useAnswer } from "./ask.js";
+import { BudgetBars } from "./budgets.js";
 import { Chart, HUES, periodAt, periods } from "./chart.js";
 import { count, legible, money, percent, plural, roughly, short } from "./format.js";
 import { DOUBTS, Empty, Failure, Money, Range, Segments, Tokens, lengthOf, periodOf } from "./parts.js";
 
-const BY = [["model", "model"], ["provider", "provider"], ["user", "user"], ["session", "session"], ["tag", "tag"], ["environment", "environment"], ["service", "service"], ["project", "project"], ["day", "day"]];
+const BY = [["model", "model"], ["provider", "provider"], ["user", "user"], ["session", "session"], ["tag", "tag"], ["environment", "environment"], ["service", "service"], ["project", "project / key"], ["day", "day"]];
 const MOST = 7;
 const NARROWED = ["model", "provider", "user", "session", "tag", "environment", "service", "project"];
 
@@ -21,12 +22,13 @@ export function Cost({ query }) {
   // A few days are drawn in hours, where these are kept; `by day` is about days.
   const each = !days.answer ? null : !["user", "session", "tag", "day"].includes(by) && days.answer.groups.length < 5 ? "hour" : "day";
   const chart = useAnswer(each ? "/api/v1/costs" : "", { ...wanted, by: by === "day" ? "model" : by, each });
-  const before = useAnswer(lengthOf(query) && !query.since_ns ? "/api/v1/costs" : "", { ...narrowed, ...prices, by, ...previous(query, period) });
+  const earlier = previous(query, period);
+  const before = useAnswer(earlier ? "/api/v1/costs" : "", { ...narrowed, ...prices, by, ...earlier });
   // A group of calls that are all unbilled has nothing to say here.
   const groups = (sums.answer?.groups ?? []).filter((group) => group.calls);
   const dearest = Math.max(0, ...groups.map((group) => Number(group.cost ?? 0)));
   const was = new Map((before.answer?.groups ?? []).map((group) => [group.value, group]));
-  const compared = Boolean(before.answer) && Boolean(lengthOf(query));
+  const compared = Boolean(before.answer && earlier);
   const total = sums.answer?.total;
 
   return html`<div class="room"><h1 class="hidden">Cost</h1>
@@ -38,6 +40,7 @@ export function Cost({ query }) {
     <${Failure} failure=${sums.failure} />
     ${sums.answer && !groups.length ? html`<${Empty} title="No calls in this time" commands=${["everyspan run script.py", "everyspan cost --by model   # the same in the terminal"]}>Model calls are added up here as they arrive.<//>` : total && html`
     <${Totals} total=${total} was=${compared ? before.answer.total : null} groups=${groups.length} by=${by} />
+    <${BudgetBars} />
     <section class="panel"><h2>${by === "day" ? "By day, and model" : `Over time, by ${by}`} <span class="dim small">by ${each ?? "day"}, in UTC; drag to narrow</span></h2>
       ${chart.answer ? html`<${Stack} answer=${chart.answer} each=${chart.answer.groups[0]?.period.length === 10 ? "day" : "hour"} />` : html`<div class="chart"></div>`}</section>
     <div class="wide" tabindex="0" role="region" aria-label=${`Cost by ${by}`}><table class="list" id="costs"><thead><tr><th scope="col">${by}</th><th scope="col" class="share-cell"><span class="hidden">share</span></th><th scope="col" class="number">Cost</th>
@@ -59,10 +62,10 @@ export function Cost({ query }) {
 
 // The same length of time, just before the one that is shown.
 function previous(query, period) {
-  const length = lengthOf(query);
-  if (!length || !period.since_ns) return {};
+  if (!period.since_ns || !(period.until_ns || lengthOf(query))) return null;
   const since = BigInt(period.since_ns);
-  return { since_ns: String(since - BigInt(length) * 1_000_000_000n), until_ns: period.since_ns };
+  const length = period.until_ns ? BigInt(period.until_ns) - since : BigInt(lengthOf(query)) * 1_000_000_000n;
+  return { since_ns: String(since > length ? since - length : 0n), until_ns: period.since_ns };
 }
 
 function Change({ now, was }) {
@@ -80,26 +83,7 @@ function Totals({ total, was, groups, by }) {
     <div class="card"><dt>Tokens</dt><dd title=${`${count(total.input_tokens)} in, ${count(total.output_tokens)} out`}>${short(total.input_tokens)} → ${short(total.output_tokens)}<small>${total.cache_read_tokens ? `${percent(total.cache_read_tokens, total.input_tokens)} of the input from a cache` : "in → out"}</small></dd></div>
     <div class="card"><dt>Not exact</dt><dd class=${unsure.length ? "warn" : "good"} id="doubts">${unsure.length ? count(unsure.reduce((sum, state) => sum + total.states[state], 0)) : "none"}
       <small>${unsure.length ? unsure.map((state, index) => html`<span key=${state} title=${DOUBTS[state]}>${index ? ", " : ""}${count(total.states[state])} ${state}</span>`) : "every call has its price"}</small></dd></div>
-    <${Budget} spent=${Number(total.cost ?? 0)} /></dl>`;
-}
-
-// A limit of one's own, kept in this browser.
-function Budget({ spent }) {
-  const [limit, setLimit] = useState(() => localStorage.getItem("everyspan.budget") ?? "");
-  const [asking, setAsking] = useState(false);
-  const number = Number(limit);
-  const save = (event) => {
-    event.preventDefault();
-    const said = new FormData(event.currentTarget).get("limit").trim();
-    localStorage.setItem("everyspan.budget", said);
-    setLimit(Number(said) > 0 ? said : "");
-    setAsking(false);
-  };
-  if (asking) return html`<form class="card" onSubmit=${save}><label class="dim" for="limit">Budget for the time shown, $</label><br />
-    <input id="limit" name="limit" inputmode="decimal" defaultValue=${limit} size="9" ref=${(input) => input?.focus()} /> <button class="plain">keep</button></form>`;
-  return html`<div class="card"><dt>Budget</dt><dd>${number > 0 ? html`${percent(spent, number)}` : "—"}
-    <small>${number > 0 ? `of $${number.toLocaleString("en")} ` : ""}<button type="button" class="plain" onClick=${() => setAsking(true)}>${number > 0 ? "change" : "set one"}</button></small>
-    ${number > 0 && html`<span class=${`meter ${spent > number ? "over" : spent > number * 0.8 ? "near" : ""}`} role="img" aria-label=${`${percent(spent, number)} of the budget`}><span style=${{ width: `${Math.min(100, (100 * spent) / number)}%` }}></span></span>`}</dd></div>`;
+  </dl>`;
 }
 
 function Stack({ answer, each }) {

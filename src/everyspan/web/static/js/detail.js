@@ -30,6 +30,7 @@ function Fact({ name, children }) {
 function Facts({ span, lost }) {
   const took = span.end_ns - span.start_ns;
   const said = span.attributes?.attributes ?? {};
+  const asked = said["gen_ai.request.model"] ?? "";
   return html`
     ${span.status === "error" && span.end !== "interrupted" && html`<p class="note bad">${span.status_message || "it failed, and no reason came with it"}</p>`}
     ${span.end === "interrupted" && html`<p class="note warn">Interrupted: the process died before this call ended. What had arrived is below; tokens and cost are an estimate.</p>`}
@@ -41,6 +42,7 @@ function Facts({ span, lost }) {
       <${Fact} name="took">${duration(took)}<//>
       <${Fact} name="first token">${span.first_token_ns === null ? "" : html`${duration(span.first_token_ns)} <span class="dim">then ${speed(span, took)}</span>`}<//>
       <${Fact} name="end">${span.end}<//>
+      <${Fact} name="asked for">${asked && asked !== span.model && !span.model.startsWith(asked) ? asked : ""}<//>
       <${Fact} name="attempts">${said["everyspan.attempts"] > 1 ? String(said["everyspan.attempts"]) : ""}<//>
       <${Fact} name="user">${span.user && html`<${Link} to="/" query=${{ user: span.user }}>${span.user}<//>`}<//>
       <${Fact} name="session">${span.session && html`<${Link} to="/" query=${{ session: span.session }}>${span.session}<//>`}<//>

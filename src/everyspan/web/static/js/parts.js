@@ -76,7 +76,7 @@ export function lengthOf(query) {
   return LENGTHS[query.range] ?? null;
 }
 
-export function Copy({ text, what }) {
+export function Copy({ text, what, word = "copy" }) {
   const [done, setDone] = useState(false);
   const copy = async () => {
     try {
@@ -87,7 +87,7 @@ export function Copy({ text, what }) {
       setDone(false); // no clipboard without https or localhost: the text can still be selected
     }
   };
-  return html`<button type="button" class="plain copy" aria-label=${`copy ${what}`} title=${`copy ${what}`} onClick=${copy}>${done ? "copied" : "copy"}</button>`;
+  return html`<button type="button" class="plain copy" aria-label=${`copy ${what}`} title=${`copy ${what}`} onClick=${copy}>${done ? "copied" : word}</button>`;
 }
 
 export { Link };

@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo, useRef, useState } from "./html.js";
 import { Link, change, go } from "./address.js";
 import { ask, useAnswer } from "./ask.js";
-import { Filters, wantedOf } from "./filters.js";
+import { FIELDS, Filters, wantedOf } from "./filters.js";
 import { count, duration, plural, short } from "./format.js";
 import { useKeys } from "./keys.js";
 import { Empty, Failure, Money, Range, Time, Tokens, periodOf } from "./parts.js";
@@ -96,7 +96,7 @@ export function Traces({ query }) {
 
   return html`<div class="room">
     <h1 class="hidden">Traces</h1>
-    <div class="head"><${Filters} query=${query} /><div class="end"><${Saved} query=${query} /><${Range} query=${query} choose=${change} /></div></div>
+    <div class="head"><${Filters} query=${query} /><div class="end"><${Saved} query=${query} fields=${FIELDS.map((field) => field.name)} /><${Range} query=${query} choose=${change} /></div></div>
     <${Failure} failure=${failure} />
     ${answer && !traces.length && !failure ? html`<${Nothing} narrowed=${narrowed} />` : html`
       <${Totals} wanted=${wanted} />

@@ -7,13 +7,15 @@ export function treeOf({ summary, fields, spans }) {
     index, key: values[at.key], id: values[at.id], depth: values[at.depth], missing: values[at.missing], start: values[at.start], took: values[at.took],
     name: values[at.name], kind: values[at.kind], model: values[at.model], provider: values[at.provider], service: values[at.service],
     status: values[at.status], end: values[at.end], cost: values[at.cost], state: values[at.state], unbilled: values[at.unbilled],
-    read: values[at.read], written: values[at.written], first_token: values[at.first_token], ledger: values[at.ledger], parentIndex: -1, last: index, children: 0,
+    read: values[at.read], written: values[at.written], first_token: values[at.first_token], ledger: values[at.ledger], again: "", parentIndex: -1, last: index, children: 0,
   }));
   const above = [];
+  const calls = new Map();
   for (const row of rows) {
     above.length = row.depth;
     if (row.depth > 0) row.parentIndex = above[row.depth - 1];
     above[row.depth] = row.index;
+    if (row.state) row.again = followsFailure(row, calls);
   }
   for (let index = rows.length - 1; index >= 0; index -= 1) {
     const row = rows[index];
@@ -23,6 +25,14 @@ export function treeOf({ summary, fields, spans }) {
     if (row.last > parent.last) parent.last = row.last;
   }
   return { summary, rows, length: Math.max(1, summary.ended_ns - summary.started_ns) };
+}
+
+// A call that began after the one before it, below the same parent, had failed: a second try, or another model's.
+function followsFailure(row, calls) {
+  const before = calls.get(row.parentIndex);
+  calls.set(row.parentIndex, row);
+  const failed = before?.status === "error" && row.parentIndex >= 0 && before.start + before.took <= row.start;
+  return !failed ? "" : before.model === row.model ? "tried again" : "fell back";
 }
 
 // The rows to draw: folded ones hide everything up to their last descendant.

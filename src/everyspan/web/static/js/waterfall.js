@@ -79,6 +79,7 @@ function Row({ row, place, length, folded, chosen, acts }) {
   if (!ENDS.has(row.end)) marks.push([row.end, row.end === "interrupted" ? "warn" : "", ENDINGS[row.end] ?? row.end]);
   if (row.unbilled) marks.push(["unbilled", "", row.unbilled]);
   if (bad) marks.push(["error", "bad", ""]);
+  if (row.again) marks.push([row.again, "", `the call before it under the same parent failed; this one asked ${row.again === "fell back" ? "another" : "the same"} model`]);
   return html`<div class=${`row ${chosen ? "chosen" : ""}`} id=${`row-${row.index}`} role="treeitem" aria-level=${row.depth + 1}
     aria-selected=${String(chosen)} aria-expanded=${row.children ? String(!folded) : undefined}
     style=${{ top: `${place * ROW}px` }} onClick=${() => acts.current.choose(row.key)}>
