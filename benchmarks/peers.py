@@ -4,7 +4,7 @@
 
 Phoenix is not among our dependencies: `python -m venv v && v/bin/pip install arize-phoenix` makes one elsewhere. Both
 get the same bytes over OTLP/HTTP and are asked by turns, so that whatever else the machine does meets both. A row
-counts as there when the name of the twentieth span is in sight. Of the rounds the least is told, and the worst behind it.
+counts as there when the name of the twentieth span is in sight. The least of the rounds is told, the worst behind it.
 """
 
 from __future__ import annotations
