@@ -3,6 +3,7 @@
 #   make demo     the report's script against a local provider, without and with everyspan
 #   make test     every test except the soak runs and the clients
 #   make test-clients  Langfuse's SDKs 2 to 4 and litellm's callbacks against the collector, in environments of their own
+#   make fuzz     Schemathesis against every route of the collector, with two projects, in an environment of its own
 #   make test-overlaps  one bill for each call beside OpenInference, OpenLLMetry, OpenTelemetry GenAI, Logfire, Langfuse
 #   make torture  the reliability suite in its full size: about two hours, see docs/reliability.md
 #   make check    formatting, lint, types, import contracts
@@ -21,7 +22,7 @@ OVERLAPS := .venv-overlaps/bin
 # litellm otherwise fetches its price map over the network while it is imported.
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: help setup demo test test-oldest test-clients test-overlaps soak torture check format prices bench lock clean
+.PHONY: help setup demo test test-oldest test-clients fuzz test-overlaps soak torture check format prices bench lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -48,6 +49,9 @@ test: .venv/.ready
 test-oldest: .venv-oldest/.ready .venv-oldest-clients/.ready
 	@$(OLDEST)/python -m pytest tests/e2e tests/unit/test_wire_encode.py -k "litellm or encode" $(ARGS)
 	@$(OLDEST_CLIENTS)/python -m pytest tests/e2e/test_clients_matrix.py tests/e2e/test_openai_*.py tests/e2e/test_anthropic_*.py tests/e2e/test_google_*.py $(ARGS)
+
+fuzz: .venv/.ready
+	@$(BIN)/python -m pytest -m fuzz tests/fuzz $(ARGS)
 
 test-clients: .venv/.ready
 	@$(BIN)/python -m pytest -m clients tests/clients $(ARGS)

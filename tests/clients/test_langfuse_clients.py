@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ from typing import Any
 import pytest
 
 from everyspan.server import Server, running
+from tests.clients.environments import python_with
 from tests.clients.programs import LANGFUSE_2, LANGFUSE_3, LANGFUSE_4, LITELLM, MEDIA
 from tests.collector_requests import get, settled
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(600)]
 
-ENVIRONMENTS = Path(__file__).parents[2] / ".venv-clients"
 KEY = "pk-lf-1:sk-lf-1"
 BEARER = {"Authorization": "Bearer sk-lf-1"}
 SDK = {
@@ -37,19 +36,6 @@ PATIENCE_S = 8
 def server(tmp_path: Path) -> Iterator[Server]:
     with running(tmp_path, keys=(KEY,)) as opened:
         yield opened
-
-
-def python_with(*packages: str) -> str:
-    """An interpreter whose environment has these packages."""
-    directory = ENVIRONMENTS / "-".join(package.replace("==", "-") for package in packages)
-    python = directory / "bin" / "python"
-    if not (directory / "ready").exists():
-        uv = [sys.executable, "-m", "uv"]
-        subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, str(directory)], check=True)
-        install = [*uv, "pip", "install", "--quiet", "--python", str(python), "--exclude-newer", "7 days"]
-        subprocess.run([*install, *packages], check=True)
-        (directory / "ready").touch()
-    return str(python)
 
 
 def ran(python: str, program: str, server: Server) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from everyspan.testing import FakeProvider
 from everyspan.testing.sink import Sink
-from tests.clients.test_langfuse_clients import python_with
+from tests.clients.environments import python_with
 from tests.programs import clean_environment
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(600)]

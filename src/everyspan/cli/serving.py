@@ -6,10 +6,26 @@ from pathlib import Path
 
 import click
 
+from everyspan.cli.logs import LogFormat, log_to_stderr
+from everyspan.cli.serving_file import read_settings
 from everyspan.settings import DEFAULT_PORT, budgets_file, data_dir, retention, server_keys, store_address
 
 
+def _configure(context: click.Context, option: click.Parameter, path: Path | None) -> None:
+    if path is not None:
+        named = {"data_dir": "directory", "store": "address"}
+        context.default_map = {named.get(name, name): value for name, value in read_settings(path).items()}
+
+
 @click.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=_configure,
+    is_eager=True,
+    expose_value=False,
+    help="A TOML file with these settings, as in deploy/everyspan.toml. The command line wins over it.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: a free one."
@@ -43,6 +59,13 @@ from everyspan.settings import DEFAULT_PORT, budgets_file, data_dir, retention, 
     multiple=True,
     help="Delete traces that ended longer ago, as 30d; once for each project. Default: EVERYSPAN_RETAIN, else never.",
 )
+@click.option(
+    "--log",
+    type=click.Choice([each.value for each in LogFormat]),
+    default=LogFormat.TEXT.value,
+    show_default=True,
+    help="How lines of the log are written, to stderr.",
+)
 def serve(
     *,
     host: str,
@@ -52,6 +75,7 @@ def serve(
     address: str | None,
     keys: tuple[str, ...],
     retain: tuple[str, ...],
+    log: str,
 ) -> None:
     """Run the collector: spans in, traces, costs and the audit out. Ctrl-C or SIGTERM stops it.
 
@@ -62,6 +86,7 @@ def serve(
     from everyspan.server import Options
     from everyspan.server import serve as run
 
+    log_to_stderr(LogFormat(log))
     root = directory or data_dir()
     store = address or store_address()
     pairs = keys or server_keys()

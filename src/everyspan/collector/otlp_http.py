@@ -18,6 +18,7 @@ from everyspan.collector.intake import Intake, Taken, response_to
 from everyspan.collector.issued import Scope as KeyScope
 from everyspan.collector.keys import Keys
 from everyspan.collector.limits import Limits
+from everyspan.collector.origin import is_forged
 from everyspan.errors import CollectorError
 from everyspan.version import __version__
 
@@ -70,6 +71,8 @@ class Door:
     async def _answer(self, scope: Scope, headers: dict[str, str], source: _Source) -> Answer:
         if scope["method"] != "POST":
             return refusal(f"{scope['path']} takes POST", status=405, headers=(("allow", "POST"),))
+        if is_forged(scope["method"], headers):
+            raise CollectorError("a page of another origin may not send here", status=403)
         admitted = self._keys.let_in(headers.get("authorization"), KeyScope.INGEST)
         if scope["path"] in METRICS_PATHS:
             return Answer(200, b"{}", JSON)

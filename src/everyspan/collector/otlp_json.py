@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from everyspan.collector.cut import Bad
+from everyspan.collector.json_shape import check_values
 from everyspan.errors import CollectorError
 
 _IDS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")
@@ -31,8 +32,9 @@ def from_json(body: bytes) -> Translated:
     """Translate an OTLP/JSON body: ids in hex, 64-bit numbers as strings, unknown fields ignored.
 
     Raises:
-        CollectorError: 400 when the body is not JSON or not shaped like a request.
+        CollectorError: 400 when the body is not JSON or not shaped like a request, 413 when it holds too many values.
     """
+    check_values(body)
     try:
         request = _loaded(body)
     except (ValueError, RecursionError) as malformed:

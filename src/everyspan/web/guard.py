@@ -9,6 +9,7 @@ from typing import Any
 from everyspan.collector.answers import refusal
 from everyspan.collector.issued import Scope as KeyScope
 from everyspan.collector.keys import Admitted, Keys
+from everyspan.collector.origin import is_forged
 from everyspan.errors import CollectorError
 
 Scope = MutableMapping[str, Any]
@@ -63,12 +64,16 @@ class Guard:
                 message["headers"] = [*message.get("headers", ()), *_SECURITY]
             await send(message)
 
-        headers = dict(scope["headers"])
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        if is_forged(scope["method"], headers):
+            answer = refusal("a page of another origin may not change anything here", status=403)
+            await answer.send(send_guarded)
+            return
         if scope["path"] not in OPEN_PATHS and not _SIGNED.fullmatch(scope["path"]):
             try:
-                admitted = self._keys.let_in(
-                    headers.get(b"authorization", b"").decode("latin-1"), _needed(scope)
-                )
+                admitted = self._keys.let_in(headers.get("authorization", ""), _needed(scope))
             except CollectorError as refused:
                 answer = refusal(str(refused), status=refused.status, retry_after_s=refused.retry_after_s)
                 await answer.send(send_guarded)
@@ -77,7 +82,7 @@ class Guard:
             scope[PROJECT] = admitted.project if self._keys else ""
             scope[RECEIVED] = admitted.received
             receive = _counted(receive, admitted)
-        host = _host_name(headers.get(b"host", b"").decode("latin-1"))
+        host = _host_name(headers.get("host", ""))
         if not self._keys and host not in self._hosts and not host.endswith(".localhost"):
             answer = refusal(
                 f"{host!r} is not a name of this machine; start the server with a key", status=421

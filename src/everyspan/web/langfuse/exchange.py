@@ -12,14 +12,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from everyspan.collector.json_shape import check_values
 from everyspan.collector.keys import DEFAULT_PROJECT
-from everyspan.errors import EveryspanError
+from everyspan.errors import CollectorError, EveryspanError
 from everyspan.web.endpoint import json_response
 from everyspan.web.guard import PROJECT
 
 MOST_BODY_BYTES = 5 << 20
 """Langfuse takes 4.5 MB."""
 
+_MOST_VALUES = 300_000
 _BODY_TIMEOUT_S = 30.0
 _LATEST_NS = 2**63 - 1
 
@@ -113,9 +115,13 @@ async def _body(request: Request) -> Any:
                 if size_bytes > MOST_BODY_BYTES:
                     raise RequestError(f"the body is longer than {MOST_BODY_BYTES} bytes", status=413)
                 parts.append(part)
-        return json.loads(b"".join(parts))
+        body = b"".join(parts)
+        await run_in_threadpool(check_values, body, most=_MOST_VALUES)
+        return json.loads(body)
     except TimeoutError:
         raise RequestError(f"the body took longer than {_BODY_TIMEOUT_S:g} s", status=408) from None
+    except CollectorError as refused:
+        raise RequestError(str(refused), status=refused.status) from None
     except ClientDisconnect:
         raise RequestError("the client went away before the end of its body") from None
     except (ValueError, RecursionError) as malformed:

@@ -1,0 +1,104 @@
+"""`everyspan serve` as an operator starts it: its settings file, its log, and the files in deploy/."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from everyspan.cli.logs import AsJson, OneLine
+from everyspan.cli.serving import serve
+from everyspan.cli.serving_file import read_settings
+from everyspan.errors import SettingsError
+from tests.collector_requests import get
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+def test_a_server_is_told_everything_by_a_file_and_the_command_line_wins(tmp_path: Path) -> None:
+    (tmp_path / "everyspan.toml").write_text(
+        'port = 1\ndata_dir = "data"\nkeys = ["pk-a:sk-a"]\nretain = ["30d"]\nlog = "json"\n'
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "everyspan.cli.main",
+        "serve",
+        "--config",
+        "everyspan.toml",
+        "--port",
+        "0",
+    ]
+
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().split()[-1]
+        answers = [get(f"{url}/api/v1/traces", Authorization=key).status for key in ("", "Bearer sk-a")]
+        server.send_signal(signal.SIGTERM)
+        said, _ = server.communicate(timeout=30)
+
+    assert answers == [401, 200]
+    assert server.returncode == 0
+    assert "everything acknowledged is on disk" in said
+    assert (tmp_path / "data" / "spans.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("prot = 1", "'prot' is no setting"),
+        ('port = "1"', "port is '1'"),
+        ("port = 70000", "port is 70000"),
+        ('keys = "pk:sk"', "keys is 'pk:sk'"),
+        ("port =", "cannot be read"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named_with_its_file(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "e.toml").write_text(text)
+
+    with pytest.raises(SettingsError, match=named) as wrong:
+        CliRunner().invoke(serve, ["--config", str(tmp_path / "e.toml")], catch_exceptions=False)
+
+    assert "e.toml" in str(wrong.value)
+
+
+def record(message: str) -> logging.LogRecord:
+    try:
+        raise ValueError("a\nb")
+    except ValueError:
+        return logging.LogRecord("everyspan", logging.ERROR, "", 0, message, (), sys.exc_info())
+
+
+FORGED = "span 'x\n2026-01-01T00:00:00.000Z INFO everyspan: all is well\r\x1b[2J\u2028'"
+
+
+def test_nobody_can_forge_a_line_of_the_log_by_what_they_send() -> None:
+    line, as_json = OneLine().format(record(FORGED)), AsJson().format(record(FORGED))
+
+    assert len(line.splitlines()) == len(as_json.splitlines()) == 1
+    assert "\x1b" not in line + as_json
+    assert json.loads(as_json)["message"] == FORGED
+    assert "ValueError" in line
+    assert "ValueError" in json.loads(as_json)["exception"]
+
+
+def test_the_files_for_deployment_name_what_exists() -> None:
+    said = read_settings(DEPLOY / "everyspan.toml")
+    unit, image, compose = (
+        (DEPLOY / name).read_text() for name in ("everyspan.service", "Dockerfile", "compose.yaml")
+    )
+    options = {option for parameter in serve.params for option in parameter.opts}
+
+    assert set(said) == {"host", "port", "grpc_port", "data_dir", "retain", "log"}
+    assert set(re.findall(r"--[a-z-]+", unit.partition("ExecStart=")[2].splitlines()[0])) <= options
+    assert set(re.findall(r'"(--[a-z-]+)"', image.partition("\nCMD")[2])) <= options
+    for path in re.findall(r"^COPY ([\w./ -]+) /build", image, re.MULTILINE):
+        assert all((DEPLOY.parent / each).exists() for each in path.split())
+    assert set(re.findall(r"EVERYSPAN_[A-Z]+", compose)) == {"EVERYSPAN_STORE", "EVERYSPAN_KEYS"}
