@@ -21,6 +21,7 @@ MINUTES_LONG = (
 CONTRACT = (
     *("store_reads", "store_questions", "store_scores", "store_exactly_once", "store_twins", "store_bills"),
     *(
+        "cost_reprice",
         "store_upkeep",
         "store_served",
         "store_http",

@@ -11,7 +11,7 @@ import click
 
 from everyspan.cli.ask import Answer, Collector
 from everyspan.cli.looking import NOT_SO
-from everyspan.cli.questions import asking
+from everyspan.cli.questions import asking, at_prices
 from everyspan.cli.terminal import at, one_line, printable
 from everyspan.errors import CommandError
 
@@ -29,15 +29,22 @@ _WORDS = {
 @click.argument("trace_id")
 @click.option("--span", "span_id", help="Only this span, by its id or key.")
 @click.option("--project", help="Needed when several projects have a trace of this id.")
+@at_prices
 @asking
 def explain(
-    *, trace_id: str, span_id: str | None, project: str | None, collector: Collector, as_json: bool
+    *,
+    trace_id: str,
+    span_id: str | None,
+    project: str | None,
+    prices: str,
+    collector: Collector,
+    as_json: bool,
 ) -> int:
     """Show how the cost of each call of a trace comes about: tokens, rates, amounts, and where they come from.
 
     Every sum is done again here. Ends with 1 when one does not give the amount that is stored.
     """
-    answer = collector.ask("traces", trace_id, project=project)
+    answer = collector.ask("traces", trace_id, project=project, prices=prices)
     calls = [
         span
         for span in answer["spans"]

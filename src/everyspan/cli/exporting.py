@@ -12,7 +12,7 @@ from typing import IO, Any
 import click
 
 from everyspan.cli.ask import Collector, Parameter
-from everyspan.cli.questions import asking, narrowing_traces
+from everyspan.cli.questions import asking, at_prices, narrowing_traces
 from everyspan.errors import CommandError
 from everyspan.reading.chrome import chrome_events, named_process
 from everyspan.reading.client import Client, TraceView
@@ -37,6 +37,7 @@ _BATCH_ROWS = 5000
 @click.option(
     "--trace", "trace_ids", multiple=True, metavar="ID", help="Only this trace; may be given again."
 )
+@at_prices
 @narrowing_traces
 @asking
 def export(
@@ -74,10 +75,10 @@ def export(
 
 def _read(client: Client, trace_ids: tuple[str, ...], wanted: dict[str, Parameter]) -> Iterator[TraceView]:
     """The traces, one after the other; on a terminal a bar shows how far it is."""
-    project = wanted.get("project")
+    project, prices = wanted.get("project"), str(wanted.get("prices") or "")
     if trace_ids:
         for trace_id in trace_ids:
-            yield client.trace(trace_id, project=str(project) if project else None)
+            yield client.trace(trace_id, project=str(project) if project else None, prices=prices)
         return
     total = client.totals(**wanted).traces
     with click.progressbar(
@@ -88,7 +89,7 @@ def _read(client: Client, trace_ids: tuple[str, ...], wanted: dict[str, Paramete
         hidden=not sys.stderr.isatty(),
     ) as summaries:
         for summary in summaries:
-            yield client.trace(summary.trace_id, project=summary.project)
+            yield client.trace(summary.trace_id, project=summary.project, prices=prices)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from everyspan.cli.ask import Answer, Collector, Parameter
-from everyspan.cli.questions import asking, narrowing_calls, narrowing_traces, print_json
+from everyspan.cli.questions import asking, at_prices, narrowing_calls, narrowing_traces, print_json
 from everyspan.cli.terminal import UNKNOWN, at, lasting, money, one_line, table
 from everyspan.cli.tree import draw
 from everyspan.store.reads import CostBy
@@ -22,6 +22,7 @@ _BAR_WIDTH = 24
 @click.command()
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
 @click.option("--before", metavar="CURSOR", help="The page after the one that ended with this `next_cursor`.")
+@at_prices
 @narrowing_traces
 @asking
 def traces(
@@ -38,7 +39,7 @@ def traces(
         return print_json(answer)
     rows = [_trace_row(trace) for trace in answer.get("traces", ())]
     if not rows:
-        return click.echo(_nothing(narrowed=any(wanted.values())))
+        return click.echo(_nothing(narrowed=any(value for name, value in wanted.items() if name != "prices")))
     head = ("TRACE", "STARTED (UTC)", "NAME", "SPANS", "CALLS", "ERRORS", "TOOK", "COST")
     table(head, rows, right=frozenset({"SPANS", "CALLS", "ERRORS", "TOOK"}))
     return None
@@ -72,10 +73,13 @@ def _cost(counted: Answer) -> str:
 @click.argument("trace_id")
 @click.option("--project", help="Needed when several projects have a trace of this id.")
 @click.option("--text", is_flag=True, help="Show the first lines of what went in and came out.")
+@at_prices
 @asking
-def trace(*, trace_id: str, project: str | None, text: bool, collector: Collector, as_json: bool) -> None:
+def trace(
+    *, trace_id: str, project: str | None, text: bool, prices: str, collector: Collector, as_json: bool
+) -> None:
     """Show one trace as a tree, with tokens, cost and how each call ended."""
-    answer = collector.ask("traces", trace_id, project=project)
+    answer = collector.ask("traces", trace_id, project=project, prices=prices)
     if as_json:
         return print_json(answer)
     for line in draw(answer, text=text):
@@ -106,13 +110,7 @@ class _Cost(click.Group):
     show_default=True,
     help="What to group by.",
 )
-@click.option(
-    "--prices",
-    type=click.Choice(["recorded", "latest"]),
-    default="recorded",
-    show_default=True,
-    help="The costs that were recorded, or those of `everyspan reprice` where there are any.",
-)
+@at_prices
 @click.option("--csv", "as_csv", is_flag=True, help="Print a table for spreadsheets.")
 @narrowing_calls
 @asking

@@ -94,6 +94,20 @@ _TRACES = (
 )
 
 
+_PRICES = click.option(
+    "--prices",
+    type=click.Choice(["recorded", "latest"]),
+    default="recorded",
+    show_default=True,
+    help="The costs that were recorded, or those of `everyspan reprice` where there are any.",
+)
+
+
+def at_prices(command: Command) -> Command:
+    """Give `command` the choice of costs; it gets `prices`, or finds it in `wanted` when it has filters."""
+    return _PRICES(command)
+
+
 def narrowing_calls(command: Command) -> Command:
     """Give `command` the filters of calls; it gets `wanted`, the API's parameters."""
     return _gathered(command, (*_PERIOD, *_WHOSE))

@@ -16,7 +16,7 @@ from everyspan.cost.price import shipped_table
 from everyspan.errors import CommandError
 from everyspan.query.repricing import Difference, Outcome
 from everyspan.query.repricing import reprice as run
-from everyspan.settings import data_dir
+from everyspan.settings import data_dir, store_address
 from everyspan.store.reads import CostFilter
 from everyspan.store.repricing import repricer
 from everyspan.store.store import open_store
@@ -38,12 +38,18 @@ _SAY_EVERY_S = 1.0
     type=click.Path(path_type=Path, file_okay=False),
     help="Where the store is. Default: as for `everyspan serve`, which may be running.",
 )
+@click.option(
+    "--store",
+    "address",
+    help="Another store, as clickhouse://host/database. Default: EVERYSPAN_STORE, else in the data directory.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def reprice(
     *,
     since: datetime | None,
     until: datetime | None,
     directory: Path | None,
+    address: str | None,
     dry_run: bool,
     as_json: bool,
     **narrowed: str,
@@ -54,22 +60,30 @@ def reprice(
     and keeps the new costs as a version of their own. The recorded costs never change: `everyspan cost --prices latest`
     shows the new ones, without it the recorded ones are shown.
     """
-    path = (directory or data_dir()) / "spans.db"
-    if not path.is_file():
-        raise CommandError(
-            f"there is no store at {one_line(path, width=200)}; name its directory with --data-dir"
-        )
+    where = _where(directory, address)
     known = shipped_table()
     if known.contract.problems:
         raise CommandError(f"{known.contract.problems[0]}; nothing was repriced")
     wanted = CostFilter(since_ns=_ns(since), until_ns=_ns(until), **narrowed)  # type: ignore[arg-type]
-    with closing(open_store(path, read_only=dry_run)) as store:
+    with closing(open_store(where, read_only=dry_run)) as store:
         calls = repricer(store)
         outcome = run(calls, known, wanted, write=not dry_run, progress=_Progress(calls.count(wanted)).show)
     if as_json:
         return click.echo(json.dumps(_as_json(outcome), indent=2))
     _print(outcome)
     return None
+
+
+def _where(directory: Path | None, address: str | None) -> str | Path:
+    elsewhere = address or ("" if directory else store_address())
+    if elsewhere:
+        return elsewhere
+    path = (directory or data_dir()) / "spans.db"
+    if not path.is_file():
+        raise CommandError(
+            f"there is no store at {one_line(path, width=200)}; name its directory with --data-dir, or it with --store"
+        )
+    return path
 
 
 def _print(outcome: Outcome) -> None:

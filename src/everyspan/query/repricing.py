@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from everyspan.clock import now_ns
 from everyspan.cost.price import Purchase, price
 from everyspan.cost.table import Table
 from everyspan.model.money import Cost, CostState
@@ -16,7 +17,7 @@ from everyspan.store import exact
 from everyspan.store.groups import Each
 from everyspan.store.periods import DAY_NS, label
 from everyspan.store.reads import CostFilter
-from everyspan.store.repricing import PricedCall, Repriced, Repricer
+from everyspan.store.repricing import Place, PricedCall, Repriced, Repricer, asked_of
 from everyspan.store.rows import SpanRow
 
 
@@ -78,7 +79,7 @@ def reprice(
         changed = list(_changed(calls, table, outcome, by_day))
         if write and changed:
             if version is None:
-                version = store.begin(lists=lists_of(table), wanted=wanted)
+                version = store.begin(lists=lists_of(table), asked=asked_of(wanted), made_ns=now_ns())
             store.keep(version, changed)
         outcome.looked_at += len(calls)
         progress(outcome.looked_at)
@@ -111,7 +112,8 @@ def _changed(
         difference.newly_priced += call.cost is None
         difference.before = exact.add(difference.before, call.cost) or Decimal(0)
         difference.after = exact.add(difference.after, cost.total) or Decimal(0)
-        yield Repriced(id=call.id, state=cost.state, cost=cost.total, note=_note(cost))
+        at = Place(call.row.project, call.row.trace_id, call.row.key)
+        yield Repriced(at=at, state=cost.state, cost=cost.total, note=_note(cost))
 
 
 def _purchase(row: SpanRow) -> Purchase:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from everyspan.errors import NotFoundError, SettingsError
+from everyspan.query.latest import outlines_at, rows_at, summaries_at_latest, summary_at
 from everyspan.query.places import places
+from everyspan.store import exact
 from everyspan.store.groups import TraceTotals
 from everyspan.store.outline import Outline
-from everyspan.store.reads import TraceFilter, TraceSummary
+from everyspan.store.reads import Prices, TraceFilter, TraceSummary
+from everyspan.store.repricing import repricer
 from everyspan.store.rows import SpanRow
 from everyspan.store.store import Store
 
@@ -63,31 +67,66 @@ class Trace:
     """In the order of a tree printed from top to bottom: each span before its children, siblings by start."""
 
 
-def list_traces(store: Store, wanted: TraceFilter) -> TracePage:
+def list_traces(store: Store, wanted: TraceFilter, *, prices: Prices = Prices.RECORDED) -> TracePage:
     """One page of traces, newest first.
 
     Raises:
-        SettingsError: the limit is not from 1 to 1000, or the cursor is not one of ours.
+        SettingsError: the limit is not from 1 to 1000, the cursor is not one of ours, or the newest costs are asked for
+            together with limits of cost, which are about the recorded ones.
         StoreError: the store cannot be read.
     """
     if not 1 <= wanted.limit <= MOST_TRACES:
         raise SettingsError(f"limit is {wanted.limit}; it takes 1 to {MOST_TRACES}")
     wanted.position()
+    _check(wanted, prices)
     found = store.list_traces(wanted)
     page = tuple(found[: wanted.limit])
+    if prices is Prices.LATEST:
+        page = summaries_at_latest(store, page)
     return TracePage(traces=page, next_cursor=page[-1].cursor if len(found) > len(page) else "")
 
 
-def totals(store: Store, wanted: TraceFilter) -> TraceTotals:
+def totals(store: Store, wanted: TraceFilter, *, prices: Prices = Prices.RECORDED) -> TraceTotals:
     """What all traces that fit come to; `limit` and `before` do not apply.
 
+    The recorded costs are sums that are kept. The newest ones are added up from the traces, page by page, once there
+    are any.
+
     Raises:
+        SettingsError: as for `list_traces`.
         StoreError: the store cannot be read.
     """
-    return store.trace_totals(wanted)
+    _check(wanted, prices)
+    found = store.trace_totals(wanted)
+    if prices is not Prices.LATEST or not repricer(store).versions():
+        return found
+    cost, states = None, Counter[str]()
+    asked = replace(wanted, limit=MOST_TRACES, before="")
+    while True:
+        page = list_traces(store, asked, prices=prices)
+        for summary in page.traces:
+            cost = exact.add(cost, summary.cost)
+            states.update(summary.states)
+        if not page.next_cursor:
+            return replace(found, cost=cost, states=dict(sorted(states.items())))
+        asked = replace(asked, before=page.next_cursor)
 
 
-def trace(store: Store, trace_id: str, *, project: str | None = None, bodies: bool = True) -> Trace:
+def _check(wanted: TraceFilter, prices: Prices) -> None:
+    if prices is Prices.LATEST and (wanted.min_cost is not None or wanted.max_cost is not None):
+        raise SettingsError(
+            "min_cost and max_cost are about the recorded costs; ask with prices=recorded, or without them"
+        )
+
+
+def trace(
+    store: Store,
+    trace_id: str,
+    *,
+    project: str | None = None,
+    bodies: bool = True,
+    prices: Prices = Prices.RECORDED,
+) -> Trace:
     """The trace with this id. Without a project it is looked for in all of them.
 
     Args:
@@ -105,6 +144,9 @@ def trace(store: Store, trace_id: str, *, project: str | None = None, bodies: bo
     if found is None:
         raise NotFoundError(f"project {project!r} has no trace {trace_id}")
     summary, rows = found
+    if prices is Prices.LATEST:
+        newer = repricer(store).latest(project, [trace_id])
+        summary, rows = summary_at(summary, newer), rows_at(rows, newer)
     return Trace(
         summary=summary,
         input=_latest((row.trace_input or (row.input if row.parent_id is None else "")) for row in rows),
@@ -113,17 +155,29 @@ def trace(store: Store, trace_id: str, *, project: str | None = None, bodies: bo
     )
 
 
-def outline(store: Store, trace_id: str, *, project: str | None = None) -> tuple[TraceSummary, list[Outline]]:
+def outline(
+    store: Store, trace_id: str, *, project: str | None = None, prices: Prices = Prices.RECORDED
+) -> tuple[TraceSummary, list[Outline]]:
     """The trace with this id without anything long, spans by start; see `trace` for projects and errors."""
     if project is None:
         project = _only_project(store, trace_id)
     found = store.read_outline(trace_id, project=project)
     if found is None:
         raise NotFoundError(f"project {project!r} has no trace {trace_id}")
-    return found
+    if prices is not Prices.LATEST:
+        return found
+    newer = repricer(store).latest(project, [trace_id])
+    return summary_at(found[0], newer), outlines_at(found[1], newer)
 
 
-def span(store: Store, trace_id: str, key: str, *, project: str | None = None) -> SpanRow:
+def span(
+    store: Store,
+    trace_id: str,
+    key: str,
+    *,
+    project: str | None = None,
+    prices: Prices = Prices.RECORDED,
+) -> SpanRow:
     """One span of a trace, with everything; projects as for `trace`.
 
     Raises:
@@ -131,12 +185,14 @@ def span(store: Store, trace_id: str, key: str, *, project: str | None = None) -
         SettingsError: several projects have the trace; the message names them.
         StoreError: the store cannot be read.
     """
-    found = store.read_span(
-        trace_id, key, project=_only_project(store, trace_id) if project is None else project
-    )
+    if project is None:
+        project = _only_project(store, trace_id)
+    found = store.read_span(trace_id, key, project=project)
     if found is None:
         raise NotFoundError(f"trace {trace_id} has no span {key}")
-    return found
+    if prices is not Prices.LATEST:
+        return found
+    return rows_at([found], repricer(store).latest(project, [trace_id]))[0]
 
 
 def in_tree_order(rows: Sequence[SpanRow]) -> Iterator[TraceSpan]:

@@ -108,9 +108,9 @@ class Client:
         """What all traces that fit come to."""
         return made_of(TraceTotals, self._collector.ask("traces", "totals", **filters))
 
-    def trace(self, trace_id: str, *, project: str | None = None) -> TraceView:
-        """One trace with everything."""
-        said = self._collector.ask("traces", trace_id, project=project)
+    def trace(self, trace_id: str, *, project: str | None = None, prices: str = "") -> TraceView:
+        """One trace with everything; `prices="latest"` for its newest costs in place of the recorded ones."""
+        said = self._collector.ask("traces", trace_id, project=project, prices=prices)
         return TraceView(
             summary=made_of(TraceSummary, said["summary"]),
             input=said.get("input", ""),
@@ -122,8 +122,10 @@ class Client:
     def spans(self, *, limit: int = 100, **filters: Parameter) -> Table[SpanRow]:
         """The spans of the newest `limit` traces that fit, with everything; one question for each trace."""
         rows: list[SpanRow] = []
+        prices = str(filters.get("prices") or "")
         for summary in self.traces(limit=limit, **filters):
-            rows += [each.row for each in self.trace(summary.trace_id, project=summary.project).tree]
+            view = self.trace(summary.trace_id, project=summary.project, prices=prices)
+            rows += [each.row for each in view.tree]
         return Table(rows)
 
     def costs(self, by: str = "model", **filters: Parameter) -> Table[CostGroup]:

@@ -29,6 +29,7 @@ from everyspan.store import (
     limits,
 )
 from everyspan.store.clickhouse_address import Address
+from everyspan.store.clickhouse_columns import Ask
 from everyspan.store.clickhouse_schema import migrate
 from everyspan.store.conditions import Period, SpanField, SpanGroup
 from everyspan.store.groups import (
@@ -262,6 +263,19 @@ class ClickHouseStore:
             if wanted.all_of_it:
                 clickhouse_upkeep.forget_rest(self._change, layout, wanted.project)
         return gone
+
+    @contextmanager
+    def reading(self) -> Iterator[Ask]:
+        """What asks the tables, for the parts of this store that stand in modules of their own."""
+        with self._translated("read"):
+            yield self._ask
+
+    @contextmanager
+    def writing(self) -> Iterator[tuple[Ask, clickhouse_scores.Put]]:
+        """What asks them and what adds rows, for the same; one thread at a time."""
+        self._check_writable()
+        with self._write_lock, self._translated("write to"):
+            yield self._ask, self._add
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from everyspan.errors import StoreError
 from everyspan.model.money import CostState
 from everyspan.store import exact
 from everyspan.store.clickhouse_columns import TOKENS, Ask, money
+from everyspan.store.clickhouse_repriced import calls_at
 from everyspan.store.clickhouse_where import Bound, Where
 from everyspan.store.groups import Each, LatencyBy, LatencyFilter, LatencyGroup, Quantiles
 from everyspan.store.periods import label
-from everyspan.store.reads import UNBILLED, CostBy, CostFilter, CostGroup, Prices
+from everyspan.store.reads import UNBILLED, CostBy, CostFilter, CostGroup
 from everyspan.store.rows import INTERRUPTED
 
 _TAG = "arrayJoin(if(empty(tags), [''], arrayDistinct(tags)))"
@@ -24,8 +24,6 @@ _PERIODS = {Each.HOUR: "hour", Each.DAY: "intDiv(hour, 24)", None: "0"}
 
 def cost_groups(ask: Ask, by: CostBy, wanted: CostFilter, each: Each | None) -> list[CostGroup]:
     """See `Store.cost_groups`."""
-    if wanted.prices == Prices.LATEST:
-        raise StoreError("a ClickHouse store keeps no repriced costs; ask for the recorded ones")
     bound = Bound()
     where, of_tag = Where(bound), Where(bound)
     where.add("state != ''")
@@ -38,7 +36,8 @@ def cost_groups(ask: Ask, by: CostBy, wanted: CostFilter, each: Each | None) -> 
     sums = ", ".join(f"sum(ifNull({name}, 0))" for name in TOKENS)
     rows = ask(
         f"SELECT {value} AS value, {_PERIODS[each]} AS period, toString(state) AS how, count(), sum(cost), {sums}"
-        f" FROM (SELECT *, hour, state, {_TAG if by_tag else repr('')} AS tag FROM spans WHERE {where}) WHERE {of_tag}"
+        f" FROM (SELECT *, hour, state, {_TAG if by_tag else repr('')} AS tag"
+        f" FROM {calls_at(wanted.prices)} WHERE {where}) WHERE {of_tag}"
         " GROUP BY value, period, how ORDER BY value, period, how",
         bound.values,
     )

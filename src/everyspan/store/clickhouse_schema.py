@@ -66,7 +66,15 @@ class Layout:
             )
 
 
-TABLES = {"spans": "trace_id", "writers": "writer", "scores": "id", "media": "id", "media_uses": "trace_id"}
+TABLES = {
+    "spans": "trace_id",
+    "writers": "writer",
+    "scores": "id",
+    "media": "id",
+    "media_uses": "trace_id",
+    "repriced": "trace_id",
+    "repricings": "number",
+}
 """Each table, and by what its rows are spread over a cluster: a trace is on one shard."""
 
 _WINDOW = "non_replicated_deduplication_window = 1000"

@@ -42,7 +42,8 @@ def delete(ask: Ask, put: Put, do: Do, layout: Layout, project: str, traces: Seq
         f"SELECT writer, count() FROM spans WHERE {whose} AND writer != '' GROUP BY writer", bound.values
     )
     do(f"ALTER TABLE {layout.local('spans')} {layout.on_cluster} DELETE WHERE {whose}", bound.values)
-    do(f"ALTER TABLE {layout.local('scores')} {layout.on_cluster} DELETE WHERE {whose}", bound.values)
+    for table in ("scores", "repriced"):
+        do(f"ALTER TABLE {layout.local(table)} {layout.on_cluster} DELETE WHERE {whose}", bound.values)
     counts = {row[0]: row[1] for row in of_writer}
     changed = []
     for at, account in clickhouse_writers.accounts(ask, ((project, writer) for writer in counts)).items():

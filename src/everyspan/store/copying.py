@@ -11,7 +11,8 @@ from everyspan.model.ids import Seq
 from everyspan.store.groups import Each
 from everyspan.store.media import Media
 from everyspan.store.ranges import merge, size, subtract
-from everyspan.store.reads import CostBy, CostFilter, Range, TraceFilter, WriterFilter, WriterState
+from everyspan.store.reads import CostBy, CostFilter, Prices, Range, TraceFilter, WriterFilter, WriterState
+from everyspan.store.repricing import Repricing, repricer
 from everyspan.store.rows import INTERRUPTED, Numbers, Sighting
 from everyspan.store.scores import Score, ScoreFilter
 from everyspan.store.store import Store
@@ -29,6 +30,8 @@ class Copied:
     """Those that were not there before."""
     scores: int = 0
     media: int = 0
+    repriced: int = 0
+    """Calls that have another cost than the recorded one, once for each version of costs."""
     refused: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     """What is not the same in both at the end, in words; empty when the copy is proven."""
@@ -74,6 +77,7 @@ def copy(source: Store, target: Store, *, progress: Callable[[Copied], None] = l
         target.insert([], numbers, [sighting])
     _copy_scores(source, target, copied)
     _copy_media(source, target, copied)
+    _copy_repricings(source, target, copied)
     copied.differences = list(differences(source, target))
     return copied
 
@@ -92,9 +96,19 @@ def differences(one: Store, other: Store) -> Iterator[str]:
         ]
         if costs[0] != costs[1]:
             yield f"{name}: the costs of a model on a day are not the same"
+            continue  # then the newest ones are not either
+        newest = [
+            store.cost_groups(CostBy.MODEL, CostFilter(project=project, prices=Prices.LATEST), each=Each.DAY)
+            for store in (one, other)
+        ]
+        if newest[0] != newest[1]:
+            yield f"{name}: the repriced costs of a model on a day are not the same"
     for project in sorted(projects):
         yield from _score_differences(one, other, project)
         yield from _media_differences(one, other, project)
+    versions = [[_without_number(each) for each in repricer(store).versions()] for store in (one, other)]
+    if versions[0] != versions[1]:
+        yield f"{len(versions[0])} versions of repriced costs here and {len(versions[1])} there, or not the same ones"
     writers = [list(map(_comparable, store.writers(WriterFilter()))) for store in (one, other)]
     if writers[0] != writers[1]:
         yield "the accounts of writers are not the same"
@@ -173,6 +187,25 @@ def _score_differences(one: Store, other: Store, project: str) -> Iterator[str]:
         if mine != theirs:
             yield f"project {project}: the score {mine.id} is not the same"
             return
+
+
+def _without_number(made: Repricing) -> Repricing:
+    # Versions that died leave their numbers out, in each store other ones.
+    return replace(made, version=0)
+
+
+def _copy_repricings(source: Store, target: Store, copied: Copied) -> None:
+    """Every version of costs that the target does not have, in the order in which they were made."""
+    one, other = repricer(source), repricer(target)
+    there = [_without_number(each) for each in other.versions()]
+    for made in one.versions():
+        if _without_number(made) in there:
+            continue
+        version = other.begin(lists=made.lists, asked=made.asked, made_ns=made.made_ns)
+        for costs in one.kept(made.version):
+            other.keep(version, costs)
+            copied.repriced += len(costs)
+        other.finish(version)
 
 
 def _media(store: Store, project: str) -> Iterator[Media]:

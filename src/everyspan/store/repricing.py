@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from everyspan.errors import StoreError
 from everyspan.model.money import CostState
 from everyspan.store.reads import CostFilter
 from everyspan.store.rows import SpanRow
 from everyspan.store.store import Store
 
 
+class Place(NamedTuple):
+    """Where a span is, in whatever store."""
+
+    project: str
+    trace_id: str
+    key: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PricedCall:
     """A billed call with the cost that holds for it: the recorded one, or the newest that was made since."""
 
-    id: int
     row: SpanRow
     """As it was recorded."""
     state: CostState
@@ -29,10 +36,20 @@ class PricedCall:
 class Repriced:
     """A new cost of a call."""
 
-    id: int
+    at: Place
     state: CostState
     cost: Decimal | None
     note: str
+    """Table, matched model, what was unpriced, and the lines of the sum, as JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newer:
+    """A billed call's newest cost, and the recorded one."""
+
+    made: Repriced
+    was_state: CostState
+    was_cost: Decimal | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +75,11 @@ class Repricer(Protocol):
     def calls(self, wanted: CostFilter, *, batch: int = 2000) -> Iterator[list[PricedCall]]:
         """Billed calls whose cost nobody stated, in batches; project, times, model and provider of `wanted` narrow."""
 
-    def begin(self, *, lists: str, wanted: CostFilter) -> int:
+    def begin(self, *, lists: str, asked: str, made_ns: int) -> int:
         """A new version, which nobody reads before `finish`: dying in between changes no answer."""
 
     def keep(self, version: int, costs: Sequence[Repriced]) -> None:
-        """Put new costs into a version that is not finished."""
+        """Put new costs into a version that is not finished. A span that is gone has none."""
 
     def finish(self, version: int) -> None:
         """From now on the version's costs are the newest of their calls."""
@@ -70,16 +87,30 @@ class Repricer(Protocol):
     def versions(self) -> list[Repricing]:
         """Every finished version, oldest first."""
 
+    def kept(self, version: int, *, batch: int = 2000) -> Iterator[list[Repriced]]:
+        """Everything that is in a version, in batches."""
+
+    def latest(self, project: str, trace_ids: Sequence[str]) -> list[Newer]:
+        """The newest cost of each billed call of these traces that has another than the recorded one."""
+
+
+def asked_of(wanted: CostFilter) -> str:
+    """Which calls a repricing is about, as JSON."""
+    names = ("project", "since_ns", "until_ns", "model", "provider")
+    return json.dumps({name: value for name in names if (value := getattr(wanted, name))})
+
 
 def repricer(store: Store) -> Repricer:
-    """The repricing side of a store.
-
-    Raises:
-        StoreError: this kind of store keeps no other costs than the recorded ones.
-    """
+    """The repricing side of a store, of whatever kind."""
     from everyspan.store.sqlite import SqliteStore
-    from everyspan.store.sqlite_repricing import SqliteRepricer
 
     if isinstance(store, SqliteStore):
+        from everyspan.store.sqlite_repricing import SqliteRepricer
+
         return SqliteRepricer(store)
-    raise StoreError("only the embedded store can keep repriced costs")
+    from everyspan.store.clickhouse import ClickHouseStore
+    from everyspan.store.clickhouse_repricing import ClickHouseRepricer
+
+    if not isinstance(store, ClickHouseStore):
+        raise TypeError(f"{type(store).__name__} is no store of ours")
+    return ClickHouseRepricer(store)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -11,13 +10,19 @@ from everyspan.clock import now_ns
 from everyspan.model.money import CostState
 from everyspan.store import exact
 from everyspan.store.reads import CostFilter
-from everyspan.store.repricing import PricedCall, Repriced, Repricing
+from everyspan.store.repricing import Newer, Place, PricedCall, Repriced, Repricing
 from everyspan.store.sqlite import SqliteStore
 from everyspan.store.sqlite_bodies import Bodies
 from everyspan.store.sqlite_columns import row_of
 from everyspan.store.sqlite_repriced import LATEST
 from everyspan.store.sqlite_where import Where
 
+_OTHERS = (
+    "SELECT spans.id, spans.project, spans.trace_id, spans.key, repriced.cost_state, repriced.cost, note,"
+    " spans.cost_state AS was_state, spans.cost AS was_cost"
+    " FROM repriced JOIN spans ON spans.id = repriced.span"
+)
+_TRACES_AT_ONCE = 500
 _GIVEN_UP_NS = 3600 * 10**9
 """An unfinished version older than this was left by a process that died."""
 
@@ -38,7 +43,7 @@ class SqliteRepricer:
 
     def calls(self, wanted: CostFilter, *, batch: int = 2000) -> Iterator[list[PricedCall]]:
         """See `Repricer.calls`."""
-        after = 0
+        after = last = 0
         while True:
             where = _where(wanted)
             where.add("spans.id > ?", after)
@@ -48,23 +53,17 @@ class SqliteRepricer:
                 f" {where} ORDER BY spans.id LIMIT {int(batch)}"
             )
             with self._store.reading() as connection:
-                bodies = Bodies(*connection)
-                found = [
-                    _call(stored, bodies.of(stored["id"]))
-                    for stored in connection.sql.execute(sql, where.values)
-                ]
+                bodies, found = Bodies(*connection), []
+                for stored in connection.sql.execute(sql, where.values):
+                    last = stored["id"]
+                    found.append(_call(stored, bodies.of(last)))
             if not found:
                 return
-            after = found[-1].id
+            after = last
             yield found
 
-    def begin(self, *, lists: str, wanted: CostFilter) -> int:
+    def begin(self, *, lists: str, asked: str, made_ns: int) -> int:
         """See `Repricer.begin`."""
-        asked = {
-            name: value
-            for name in ("project", "since_ns", "until_ns", "model", "provider")
-            if (value := getattr(wanted, name))
-        }
         with self._store.writing() as connection:
             dead = "SELECT version FROM repricings WHERE NOT finished AND made_ns < ?"
             long_ago = (now_ns() - _GIVEN_UP_NS,)
@@ -72,7 +71,7 @@ class SqliteRepricer:
             connection.sql.execute(f"DELETE FROM repricings WHERE version IN ({dead})", long_ago)
             made = connection.sql.execute(
                 "INSERT INTO repricings (made_ns, lists, asked, finished) VALUES (?, ?, ?, 0)",
-                (now_ns(), lists, json.dumps(asked)),
+                (made_ns, lists, asked),
             )
             return int(made.lastrowid or 0)
 
@@ -82,8 +81,18 @@ class SqliteRepricer:
             # A span that was replaced meanwhile has no cost of its own any more.
             connection.sql.executemany(
                 "INSERT OR REPLACE INTO repriced (span, version, cost_state, cost, note)"
-                " SELECT id, ?, ?, ?, ? FROM spans WHERE id = ?",
-                ((version, each.state.value, exact.to_text(each.cost), each.note, each.id) for each in costs),
+                " SELECT id, ?, ?, ?, ? FROM spans WHERE project = ? AND key = ?",
+                (
+                    (
+                        version,
+                        each.state.value,
+                        exact.to_text(each.cost),
+                        each.note,
+                        each.at.project,
+                        each.at.key,
+                    )
+                    for each in costs
+                ),
             )
 
     def finish(self, version: int) -> None:
@@ -109,6 +118,52 @@ class SqliteRepricer:
                 for row in connection.sql.execute(sql)
             ]
 
+    def kept(self, version: int, *, batch: int = 2000) -> Iterator[list[Repriced]]:
+        """See `Repricer.kept`."""
+        after = 0
+        while True:
+            sql = (
+                f"{_OTHERS} WHERE repriced.version = ? AND spans.id > ? ORDER BY spans.id LIMIT {int(batch)}"
+            )
+            with self._store.reading() as connection:
+                rows = connection.sql.execute(sql, (version, after)).fetchall()
+            if not rows:
+                return
+            after = rows[-1]["id"]
+            yield list(map(_repriced, rows))
+
+    def latest(self, project: str, trace_ids: Sequence[str]) -> list[Newer]:
+        """See `Repricer.latest`."""
+        found: list[Newer] = []
+        with self._store.reading() as connection:
+            if not connection.sql.execute("SELECT 1 FROM repriced LIMIT 1").fetchone():
+                return []
+            for start in range(0, len(trace_ids), _TRACES_AT_ONCE):
+                some = trace_ids[start : start + _TRACES_AT_ONCE]
+                sql = (
+                    f"{_OTHERS} WHERE spans.project = ? AND spans.trace_id IN ({', '.join('?' * len(some))})"
+                    f" AND repriced.version = {LATEST} AND unbilled = ''"
+                )
+                found += map(_newer, connection.sql.execute(sql, (project, *some)))
+        return found
+
+
+def _repriced(row: sqlite3.Row) -> Repriced:
+    return Repriced(
+        at=Place(row["project"], row["trace_id"], row["key"]),
+        state=CostState(row["cost_state"]),
+        cost=exact.from_text(row["cost"]),
+        note=row["note"],
+    )
+
+
+def _newer(row: sqlite3.Row) -> Newer:
+    return Newer(
+        made=_repriced(row),
+        was_state=CostState(row["was_state"]),
+        was_cost=exact.from_text(row["was_cost"]),
+    )
+
 
 def _where(wanted: CostFilter) -> Where:
     where = Where()
@@ -124,4 +179,4 @@ def _call(stored: sqlite3.Row, body: Sequence[str]) -> PricedCall:
     if stored["new_state"]:
         state, cost = CostState(stored["new_state"]), exact.from_text(stored["new_cost"])
     assert state is not None
-    return PricedCall(id=stored["id"], row=row, state=state, cost=cost if cost is None else Decimal(cost))
+    return PricedCall(row=row, state=state, cost=cost if cost is None else Decimal(cost))

@@ -30,6 +30,7 @@ from everyspan.query.traces import (
     totals,
     trace,
 )
+from everyspan.store.reads import Prices
 from everyspan.store.store import Store
 from everyspan.version import __version__
 from everyspan.web.answers import Health, SpanAnswer, TraceAnswer
@@ -90,36 +91,36 @@ class Api:
             Endpoint(
                 path="/api/v1/traces",
                 about="One page of traces, newest first.",
-                answer=lambda asked: list_traces(self._store, TraceFilter(**asked.said)),
-                parameters=(*TRACE_FILTERS, *PAGING),
+                answer=self._traces,
+                parameters=(*TRACE_FILTERS, *PAGING, PRICES),
                 gives=TracePage,
             ),
             Endpoint(
                 path="/api/v1/traces/totals",
                 about="What all traces that fit come to.",
-                answer=lambda asked: totals(self._store, TraceFilter(**asked.said)),
-                parameters=TRACE_FILTERS,
+                answer=self._totals,
+                parameters=(*TRACE_FILTERS, PRICES),
                 gives=TraceTotals,
             ),
             Endpoint(
                 path=one,
                 about="A whole trace: its spans in the order of a tree printed from top to bottom.",
                 answer=self._trace,
-                parameters=(PROJECT, _WITH_BODIES),
+                parameters=(PROJECT, _WITH_BODIES, PRICES),
                 gives=TraceAnswer,
             ),
             Endpoint(
                 path=f"{one}/skeleton",
                 about="A trace without texts, in rows of values: small and quick also with ten thousand spans.",
                 answer=self._skeleton,
-                parameters=(PROJECT,),
+                parameters=(PROJECT, PRICES),
                 gives=Skeleton,
             ),
             Endpoint(
                 path=f"{one}/spans/{{key}}",
                 about="One span with everything that is known of it, and the sum of its cost line by line.",
                 answer=self._span,
-                parameters=(PROJECT,),
+                parameters=(PROJECT, PRICES),
                 gives=SpanAnswer,
             ),
             Endpoint(
@@ -211,9 +212,18 @@ class Api:
             failures=moved.failures + taken.faults,
         )
 
+    def _traces(self, asked: Asked) -> TracePage:
+        prices, said = _priced(asked)
+        return list_traces(self._store, TraceFilter(**said), prices=prices)
+
+    def _totals(self, asked: Asked) -> TraceTotals:
+        prices, said = _priced(asked)
+        return totals(self._store, TraceFilter(**said), prices=prices)
+
     def _trace(self, asked: Asked) -> object:
         without = frozenset() if asked.said.get("bodies", True) else _BODIES
-        found = trace(self._store, asked.path["trace_id"], project=asked.said.get("project"))
+        prices, said = _priced(asked)
+        found = trace(self._store, asked.path["trace_id"], project=said.get("project"), prices=prices)
         return {
             "summary": as_json(found.summary),
             **({} if without else {"input": found.input, "output": found.output}),
@@ -221,12 +231,14 @@ class Api:
         }
 
     def _skeleton(self, asked: Asked) -> object:
-        found = outline(self._store, asked.path["trace_id"], project=asked.said.get("project"))
+        prices, said = _priced(asked)
+        found = outline(self._store, asked.path["trace_id"], project=said.get("project"), prices=prices)
         return json_response(skeleton_of(*found))
 
     def _span(self, asked: Asked) -> object:
-        project = asked.said.get("project")
-        found = span(self._store, asked.path["trace_id"], asked.path["key"], project=project)
+        prices, said = _priced(asked)
+        trace_id, key = asked.path["trace_id"], asked.path["key"]
+        found = span(self._store, trace_id, key, project=said.get("project"), prices=prices)
         return {**as_json(found), "cost_lines": as_json(sum_of(found))}
 
     def _groups(self, asked: Asked) -> GroupPage:
@@ -293,6 +305,11 @@ _SCORES = (
     Parameter("skip", "The `next_skip` of the page before.", Kind.WHOLE),
 )
 _LISTED = ("trace_ids", "sessions", "names")
+
+
+def _priced(asked: Asked) -> tuple[Prices, Said]:
+    said = dict(asked.said)
+    return Prices(said.pop("prices", Prices.RECORDED)), said
 
 
 def _divided(said: dict[str, Any], by: str) -> tuple[str, Each | None, dict[str, Any]]:
