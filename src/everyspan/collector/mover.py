@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
-from everyspan.collector.accept import unseal
 from everyspan.collector.attempts import Attempts
+from everyspan.collector.decoder import Decoder, read_all
 from everyspan.collector.inbox import Inbox
 from everyspan.collector.limits import Limits
-from everyspan.collector.reader import Read, read
+from everyspan.collector.reader import Read
 from everyspan.errors import StoreError
 from everyspan.spool.backlog import Backlog, Batch
 from everyspan.store.store import Store
@@ -18,10 +21,16 @@ from everyspan.wire.decode import unwrap
 from everyspan.wire.frame import Kind, walk
 
 _LOGGER = logging.getLogger(__name__)
-_BATCH_BYTES = 4 << 20
+_BATCH_BYTES = 16 << 20
+_CHUNK_BYTES = 2 << 20
+"""Of a batch so much is stored in one transaction, while the next is being read."""
+_MUCH_BYTES = 1 << 20
+"""Batches of this size are worth a second process."""
+_DECODER_IDLE_S = 30.0
 _SMALL_BYTES = 256 << 10
 _GATHER_S = 0.02
 _MOST_TRIES = 3
+_PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 10.0
 
 
@@ -63,6 +72,8 @@ class Mover:
         self._stopping = threading.Event()
         self._pause_s = 0.0
         self.moved = Moved()
+        self._decoder = Decoder(limits)
+        self._may_decode = _PROCESSORS > 1
         self._thread = threading.Thread(target=self._run, name="everyspan-mover", daemon=True)
 
     def start(self) -> None:
@@ -93,7 +104,10 @@ class Mover:
         while not self._stopping.is_set():
             self._wake.clear()
             if not self._guarded_round():
-                self._wake.wait(self._pause_s or None)
+                patience_s = self._pause_s or (_DECODER_IDLE_S if self._decoder.running else None)
+                if not self._wake.wait(patience_s) and not self._pause_s:
+                    self._decoder.close()
+        self._decoder.close()
 
     def _guarded_round(self) -> bool:
         """One batch of the first backlog that has one; False when none has, or it is better to wait."""
@@ -135,11 +149,32 @@ class Mover:
         return True
 
     def _store_batch(self, batch: Batch) -> None:
-        everything = Read()
-        for frame in walk(batch.body):
-            if frame.kind == Kind.BATCH:
-                envelope, body = unseal(unwrap(batch.body[frame.payload]))
-                everything.add(read(envelope, body, self._limits))
+        entries = [
+            unwrap(batch.body[frame.payload]) for frame in walk(batch.body) if frame.kind == Kind.BATCH
+        ]
+        chunks = list(_chunks(entries))
+        reads = self._decoder.read(chunks) if self._decodes(batch) else self._read_here(chunks)
+        with closing(reads):
+            for everything in reads:
+                self._insert(everything)
+
+    def _decodes(self, batch: Batch) -> bool:
+        """Whether another process reads this batch: it takes two processors to gain by it, and much to do."""
+        if len(batch.body) < _MUCH_BYTES or not self._may_decode:
+            return False
+        try:
+            return self._decoder.ready()
+        except OSError as failure:
+            self._note(failure)
+            self._decoder.close()
+            self._may_decode = False
+            return False
+
+    def _read_here(self, chunks: Sequence[Sequence[bytes]]) -> Generator[Read]:
+        for chunk in chunks:
+            yield read_all(chunk, self._limits)
+
+    def _insert(self, everything: Read) -> None:
         inserted = self._store.insert(everything.spans, everything.numbers, everything.sightings)
         self.moved.new += inserted.new
         self.moved.known += inserted.known
@@ -160,3 +195,16 @@ class Mover:
         self.moved.failures += 1
         self.moved.problem = f"{type(failure).__name__}: {str(failure)[:300]}"
         _LOGGER.warning("moving the inbox into the store: %s", self.moved.problem)
+
+
+def _chunks(entries: Sequence[bytes]) -> Iterator[list[bytes]]:
+    chunk: list[bytes] = []
+    size = 0
+    for entry in entries:
+        chunk.append(entry)
+        size += len(entry)
+        if size >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk

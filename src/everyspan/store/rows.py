@@ -75,6 +75,8 @@ class SpanRow:
     """What this span gives its whole trace as input (`langfuse.trace.input`); empty when it gives none."""
     trace_output: str = ""
     received_ns: int
+    words: str | None = field(default=None, compare=False, repr=False)
+    """What `words.searchable` finds in input and output, where somebody has asked already; never read back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

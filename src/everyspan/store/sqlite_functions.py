@@ -6,7 +6,7 @@ import sqlite3
 
 from everyspan.store import exact, histogram
 from everyspan.store.bodies import Squeezer
-from everyspan.store.words import words
+from everyspan.store.words import searchable
 
 
 def register(connection: sqlite3.Connection, squeezer: Squeezer) -> None:
@@ -25,9 +25,3 @@ def register(connection: sqlite3.Connection, squeezer: Squeezer) -> None:
     connection.create_aggregate("least_text", 1, exact.LeastText)  # type: ignore[arg-type]
     connection.create_aggregate("most_text", 1, exact.MostText)  # type: ignore[arg-type]
     connection.create_aggregate("histogram", 1, histogram.TextHistogram)  # type: ignore[arg-type]
-
-
-def searchable(input_text: str, output_text: str) -> str:
-    """The words of a span for the full-text index. Lone surrogates, which no database takes, become U+FFFD."""
-    found = words((input_text, output_text))
-    return found if found.isascii() else found.encode("utf-8", "replace").decode("utf-8")

@@ -9,7 +9,7 @@ from everyspan.store import sqlite_bodies
 from everyspan.store.bodies import Squeezer
 from everyspan.store.rows import SpanRow
 from everyspan.store.sqlite_columns import row_of
-from everyspan.store.sqlite_functions import searchable
+from everyspan.store.words import searchable
 
 
 def take_out(connection: sqlite3.Connection, squeezer: Squeezer, spans: Sequence[int]) -> list[SpanRow]:

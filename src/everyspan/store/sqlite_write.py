@@ -15,10 +15,10 @@ from everyspan.store.rows import INTERRUPTED, REVISED, SpanRow
 from everyspan.store.sqlite_arrivals import sorted_out
 from everyspan.store.sqlite_columns import BODY, PLAIN, SPAN_COLUMNS, row_of, special
 from everyspan.store.sqlite_costs import add_costs
-from everyspan.store.sqlite_functions import searchable
 from everyspan.store.sqlite_latency import add_latencies
 from everyspan.store.sqlite_summaries import Summaries
 from everyspan.store.sqlite_writers import Ledger
+from everyspan.store.words import searchable
 
 _INSERT_SPAN = (
     f"INSERT INTO spans (id, text_id, {', '.join(SPAN_COLUMNS)}) "
@@ -100,7 +100,8 @@ class _Writing:
             place = None
             if (row.input or row.output) and number < 1 << _FIRST_TEXT:
                 place = (trace << _FIRST_TEXT) + number
-                texts.append((place, searchable(row.input, row.output)))
+                found = searchable(row.input, row.output) if row.words is None else row.words
+                texts.append((place, found))
             spans.append((span, place, *_plain(row), *special(row)))
             bodies.append((span, _body(row)))
         # The index writes what it has gathered whenever a place is lower than the one before.

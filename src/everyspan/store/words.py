@@ -23,6 +23,12 @@ def words(texts: Sequence[str]) -> str:
     return _LONG.sub(" ", found) if _may_be_long(found) else found
 
 
+def searchable(input_text: str, output_text: str) -> str:
+    """The words of a span for a full-text index. Lone surrogates, which no database takes, become U+FFFD."""
+    found = words((input_text, output_text))
+    return found if found.isascii() else found.encode("utf-8", "replace").decode("utf-8")
+
+
 def asked(text: str) -> list[str]:
     """The words of a search."""
     # Composed first: a letter and its accent on its own would be two words.
