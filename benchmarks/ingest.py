@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -61,15 +62,25 @@ class Collector:
         return ask(self, "GET", f"/api/v1/traces/{trace_id}?bodies=no")[0] == 200
 
     def cpu_s(self) -> float:
-        """CPU of the process so far."""
-        with open(f"/proc/{self.process.pid}/stat") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """CPU of the process and its children so far, those that have ended included."""
+        ticks = 0
+        for pid in self.pids():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def rss_mib(self) -> float:
-        """Memory of the process."""
-        with open(f"/proc/{self.process.pid}/statm") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+        """Memory of the process and its children."""
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids())
+        return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+    def pids(self) -> list[int]:
+        """The process and its children."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [
+            self.process.pid,
+            *(int(pid) for task in tasks for pid in (task / "children").read_text().split()),
+        ]
 
     def close(self) -> None:
         """End it and remove its data."""

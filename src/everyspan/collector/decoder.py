@@ -53,9 +53,9 @@ class Decoder:
         self._said_ready = False
 
     @property
-    def running(self) -> bool:
-        """Whether there is a process, ready or not."""
-        return self._process is not None
+    def pid(self) -> int:
+        """The id of the process, 0 when there is none."""
+        return 0 if self._process is None else self._process.pid
 
     def ready(self, *, timeout_s: float = 0.0) -> bool:
         """Whether it can be given work; starts it where it does not run. Does not wait unless told to.

@@ -63,7 +63,15 @@ class Mover:
     be moved, or kills the process, three times is set aside with the reason, and the ones behind it go on.
     """
 
-    def __init__(self, inbox: Inbox, store: Store, attempts: Attempts, limits: Limits) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        store: Store,
+        attempts: Attempts,
+        limits: Limits,
+        *,
+        decoder: Decoder | None = None,
+    ) -> None:
         self._inbox = inbox
         self._store = store
         self._attempts = attempts
@@ -72,8 +80,8 @@ class Mover:
         self._stopping = threading.Event()
         self._pause_s = 0.0
         self.moved = Moved()
-        self._decoder = Decoder(limits)
-        self._may_decode = _PROCESSORS > 1
+        self._decoder = decoder or Decoder(limits)
+        self._starts_left = _MOST_TRIES if _PROCESSORS > 1 else 0
         self._thread = threading.Thread(target=self._run, name="everyspan-mover", daemon=True)
 
     def start(self) -> None:
@@ -104,7 +112,7 @@ class Mover:
         while not self._stopping.is_set():
             self._wake.clear()
             if not self._guarded_round():
-                patience_s = self._pause_s or (_DECODER_IDLE_S if self._decoder.running else None)
+                patience_s = self._pause_s or (_DECODER_IDLE_S if self._decoder.pid else None)
                 if not self._wake.wait(patience_s) and not self._pause_s:
                     self._decoder.close()
         self._decoder.close()
@@ -160,14 +168,14 @@ class Mover:
 
     def _decodes(self, batch: Batch) -> bool:
         """Whether another process reads this batch: it takes two processors to gain by it, and much to do."""
-        if len(batch.body) < _MUCH_BYTES or not self._may_decode:
+        if len(batch.body) < _MUCH_BYTES or not self._starts_left:
             return False
         try:
             return self._decoder.ready()
         except OSError as failure:
             self._note(failure)
             self._decoder.close()
-            self._may_decode = False
+            self._starts_left -= 1
             return False
 
     def _read_here(self, chunks: Sequence[Sequence[bytes]]) -> Generator[Read]:
