@@ -5,6 +5,7 @@
 #   make test-clients  Langfuse's SDKs 2 to 4 and litellm's callbacks against the collector, in environments of their own
 #   make fuzz     Schemathesis against every route of the collector, with two projects, in an environment of its own
 #   make test-overlaps  one bill for each call beside OpenInference, OpenLLMetry, OpenTelemetry GenAI, Logfire, Langfuse
+#   make test-frameworks  a run example of each framework in docs/frameworks.md, checked: spans are calls, one bill
 #   make torture  the reliability suite in its full size: about two hours, see docs/reliability.md
 #   make check    formatting, lint, types, import contracts
 #   make prices   the price table from the pinned packages; says what changed
@@ -18,11 +19,12 @@ BIN := .venv/bin
 OLDEST := .venv-oldest/bin
 OLDEST_CLIENTS := .venv-oldest-clients/bin
 OVERLAPS := .venv-overlaps/bin
+FRAMEWORKS := .venv-frameworks/bin
 
 # litellm otherwise fetches its price map over the network while it is imported.
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: help setup demo test test-oldest test-clients fuzz test-overlaps soak torture check format prices bench lock clean
+.PHONY: help setup demo test test-oldest test-clients fuzz test-overlaps test-frameworks bench-clients soak torture check format prices bench lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -63,6 +65,17 @@ test-clients: .venv/.ready
 test-overlaps: .venv-overlaps/.ready
 	@$(OVERLAPS)/python -m pytest tests/e2e/test_overlaps_*.py $(ARGS)
 
+.venv-frameworks/.ready: requirements/bootstrap.txt requirements/frameworks.txt pyproject.toml scripts/environment.py
+	@$(PYTHON) scripts/environment.py .venv-frameworks requirements/frameworks.txt
+
+# The programs of examples/frameworks, each with the framework's newest version.
+test-frameworks: .venv-frameworks/.ready
+	@$(FRAMEWORKS)/python -m pytest tests/frameworks $(ARGS)
+
+# What a call and a chunk take longer, beside OpenInference, OpenLLMetry, Logfire and Langfuse, which are in that environment.
+bench-clients: .venv-overlaps/.ready
+	@$(OVERLAPS)/python -m benchmarks.clients $(ARGS)
+
 soak: .venv/.ready
 	@$(BIN)/python -m pytest -m soak $(ARGS)
 
@@ -102,7 +115,9 @@ lock: .venv/.ready
 	$(COMPILE) requirements/overlaps.in pyproject.toml --extra all --group build --group clients --group test --upgrade \
 	  --prerelease if-necessary-or-explicit --exclude-newer "7 days" --override requirements/overrides.txt \
 	  --output-file requirements/overlaps.txt
+	$(COMPILE) requirements/frameworks.in pyproject.toml --extra all --group build --group clients --group test --upgrade \
+	  --exclude-newer "7 days" --override requirements/overrides.txt --output-file requirements/frameworks.txt
 
 clean:
-	rm -rf .venv .venv-oldest .venv-oldest-clients .venv-clients .venv-overlaps .demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-oldest .venv-oldest-clients .venv-clients .venv-overlaps .venv-frameworks .demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

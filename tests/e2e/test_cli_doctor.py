@@ -66,6 +66,9 @@ class Examined:
         (found,) = [each["says"] for each in self.said["findings"] if each["code"] == code]
         return str(found)
 
+    def all(self, code: str) -> list[str]:
+        return [str(each["says"]) for each in self.said["findings"] if each["code"] == code]
+
 
 @pytest.fixture
 def doctor(tmp_path: Path, collector: Sink) -> Doctor:
@@ -146,8 +149,32 @@ def test_a_wrapper_that_hides_litellms_function_is_named_and_no_problem(doctor: 
 def test_litellm_with_its_hooks_taken_out_is_a_problem(doctor: Doctor) -> None:
     found = doctor.look_at("import litellm\nfrom everyspan.instrument import patch\npatch.restore_all()\n")
 
-    assert found.codes("problem") == {"instrumented.litellm"}
+    assert found.codes("problem") == {"instrumented.litellm", "instrumented.openai"}  # which litellm imports
     assert "litellm.completion, litellm.acompletion" in found.says("instrumented.litellm")
+
+
+def test_the_sdks_are_seen_to_be_instrumented_and_to_have_lost_their_hooks(doctor: Doctor) -> None:
+    program = "import anthropic, openai\nfrom google import genai\n"
+    hooked = doctor.look_at(program)
+    bare = doctor.look_at(f"{program}from everyspan.instrument import patch\npatch.restore_all()\n")
+
+    codes = {"instrumented.anthropic", "instrumented.google-genai", "instrumented.openai"}
+    assert codes <= hooked.codes("ok")
+    assert bare.codes("problem") == codes
+    assert "SyncAPIClient.request, AsyncAPIClient.request of openai" in bare.says("instrumented.openai")
+
+
+def test_callbacks_of_litellms_and_langfuses_wrapper_are_named(doctor: Doctor) -> None:
+    found = doctor.look_at(
+        "import langfuse.openai, litellm\nlitellm.success_callback = ['langfuse_otel', 'helicone']\n"
+    )
+
+    said = found.all("overlap.callback")
+    assert ["'langfuse_otel' is taken over" in said[0], "'helicone' goes on beside" in said[1]] == [
+        True,
+        True,
+    ]
+    assert "langfuse.openai is at work" in found.says("overlap.active")
 
 
 def test_a_sampler_of_the_programs_own_provider_is_a_warning(doctor: Doctor) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from types import FunctionType
 from typing import Any
 
 from everyspan import client
 from everyspan.doctor.finding import Finding, many, note, ok, problem, warning
+from everyspan.doctor.hooks import examine_hooks
+from everyspan.doctor.overlaps import examine_overlaps
 from everyspan.doctor.providers import examine_providers
-from everyspan.instrument import patch
 from everyspan.settings import Settings
-
-_ENTRIES = ("completion", "acompletion", "embedding", "aembedding")
-"""litellm's functions that most programs call: when these lead to us, so do the others, by the same hook."""
 
 
 def is_recording() -> bool:
@@ -32,73 +28,10 @@ def settings() -> Settings:
 
 def look() -> Iterator[Finding]:
     """What can only be told from inside: hooks, providers, other instrumentations at work, and the numbers so far."""
-    yield from _hooks()
+    yield from examine_hooks()
     yield from examine_providers({destination.url for destination in settings().destinations})
-    yield from _instrumentors()
+    yield from examine_overlaps()
     yield from _numbers(client.stats())
-
-
-def _hooks() -> Iterator[Finding]:
-    litellm = sys.modules.get("litellm")
-    if litellm is None:
-        yield note("instrumented.nothing", "the program did not import litellm")
-        return
-    replaced = {
-        name: getattr(litellm, name, None)
-        for name in _ENTRIES
-        if not _is_hooked(getattr(litellm, name, None))
-    }
-    bare = [f"litellm.{name}" for name in replaced if not _is_hooked_somewhere(name)]
-    if bare:
-        yield problem(
-            "instrumented.litellm",
-            f"not instrumented, so that calls through it are not recorded: {', '.join(bare)}",
-            "report it with the version of litellm; until then mark your function with @everyspan.observe",
-        )
-    elif replaced:
-        by = ", ".join(
-            sorted({getattr(function, "__module__", None) or "?" for function in replaced.values()})
-        )
-        yield note(
-            "instrumented.replaced",
-            f"litellm's functions are instrumented, others stand in front of them, from {by}: what these pass on is "
-            "recorded",
-        )
-    else:
-        yield ok("instrumented.litellm", "litellm's functions are instrumented")
-
-
-def _is_hooked(function: Any) -> bool:
-    # Other instrumentations put a function of theirs around ours, and most leave `__wrapped__`.
-    while function is not None and not patch.is_exchanged(function):
-        function = getattr(function, "__wrapped__", None)
-    return isinstance(function, FunctionType)
-
-
-def _is_hooked_somewhere(name: str) -> bool:
-    """Whether litellm's own function of that name is ours, where something else stands in its public place."""
-    modules = [module for path, module in list(sys.modules.items()) if path.startswith("litellm.")]
-    return any(patch.is_exchanged(getattr(module, name, None)) for module in modules)
-
-
-def _instrumentors() -> Iterator[Finding]:
-    """Instrumentations built on OpenTelemetry's `BaseInstrumentor` that are switched on."""
-    base = getattr(sys.modules.get("opentelemetry.instrumentation.instrumentor"), "BaseInstrumentor", None)
-    for kind in _below(base) if base is not None else ():
-        made = getattr(kind, "_instance", None)
-        if made is not None and getattr(made, "is_instrumented_by_opentelemetry", False):
-            yield note(
-                "overlap.active",
-                f"{kind.__module__}.{kind.__name__} is at work: its spans of a call that everyspan records are kept "
-                "and marked unbilled",
-            )
-
-
-def _below(kind: type[Any]) -> Iterator[type[Any]]:
-    each: type[Any]
-    for each in kind.__subclasses__():
-        yield each
-        yield from _below(each)
 
 
 def _numbers(stats: Mapping[str, Any]) -> Iterator[Finding]:
