@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -283,3 +285,108 @@ def _page(path: str, query: dict[str, list[str]]) -> dict[str, Any]:
         empty = {"start_time": MIDNIGHT - 86_400, "results": []}
         return {"data": [empty], "has_more": True, "next_page": "page_2"}
     return openai_usage()
+
+
+def several_usages(*results: dict[str, Any]) -> dict[str, Any]:
+    pages = [openai_usage(**each) for each in results]
+    (bucket,) = pages[0]["data"]
+    bucket["results"] = [page["data"][0]["results"][0] for page in pages]
+    return pages[0]
+
+
+@pytest.fixture
+def keyed(server: Server) -> Server:
+    """Beside the two calls of the project `default`, one of `shop` in batch and one of `shop` at the standard tier."""
+    usage = Usage(input_tokens=1_000, output_tokens=100)
+    model = {"model": "gpt-4o-2024-08-06", "project": "shop"}
+    server.store.insert(
+        [
+            call(11, "0.00175", usage=replace(usage, batch=True), **model),
+            call(12, "0.0035", usage=replace(usage, service_tier="default"), **model),
+        ]
+    )
+    return server
+
+
+def test_each_project_is_joined_with_its_own_account_and_what_is_of_neither_is_told(
+    keyed: Server, reconcile: Run
+) -> None:
+    bill = several_usages(
+        {"project_id": "proj_1"},
+        {"project_id": "proj_2", "input_tokens": 2_000, "output_tokens": 200},
+        {"project_id": "proj_9", "input_tokens": 70, "output_tokens": 7, "num_model_requests": 1},
+    )
+
+    exit_code, found = reconcile(bill, words=("--map", "default=proj_1", "--map", "shop=proj_2"))
+
+    rows = {row["account"]: row for row in found["rows"]}
+    assert {name: row["recorded"]["calls"] for name, row in rows.items()} == {
+        "proj_1": 2,
+        "proj_2": 2,
+        "proj_9": None,
+    }
+    assert [rows[name]["likely"] for name in ("proj_1", "proj_2")] == ["", ""]
+    assert rows["proj_9"]["likely"].startswith("nothing was recorded")
+    assert exit_code == 1
+
+
+def test_tokens_are_joined_by_tier_and_undivided_money_by_day_and_model(
+    keyed: Server, reconcile: Run
+) -> None:
+    bill = several_usages(
+        {"batch": True, "input_tokens": 1_000, "output_tokens": 100, "num_model_requests": 1},
+        {"input_tokens": 1_000, "output_tokens": 100, "num_model_requests": 1},
+    )
+    money = openai_costs(("gpt-4o-2024-08-06, input", "0.00525"))
+
+    exit_code, found = reconcile(bill, money, words=("--by-tier", "--project", "shop"))
+
+    assert [(row["tier"], row["recorded"]["calls"], row["likely"]) for row in found["rows"]] == [
+        ("(all tiers)", 2, ""),
+        ("batch", 1, ""),
+        ("standard", 1, ""),
+    ]
+    assert (exit_code, set(found["per_cent_apart"].values())) == (0, {"0.000000"})
+
+
+def test_a_tier_that_was_recorded_and_not_billed_counts_towards_the_tolerance(
+    keyed: Server, reconcile: Run
+) -> None:
+    bill = several_usages({"input_tokens": 1_000, "output_tokens": 100, "num_model_requests": 1})
+
+    exit_code, found = reconcile(bill, words=("--by-tier", "--project", "shop"))
+
+    rows = {row["tier"]: row for row in found["rows"]}
+    assert rows["batch"]["likely"].startswith("nothing was billed")
+    assert (exit_code, found["per_cent_apart"]["input_tokens"]) == (1, "100.000000")
+
+
+def test_more_requests_on_the_bill_than_recorded_are_counted(reconcile: Run) -> None:
+    _, found = reconcile(openai_usage(input_tokens=5_000, num_model_requests=5))
+
+    assert "in 3 more requests" in found["rows"][0]["likely"]
+
+
+def test_the_comparison_as_a_table_for_spreadsheets(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bill.json"
+    file.write_text(json.dumps(openai_usage()), encoding="utf-8")
+
+    exit_code = dispatch(
+        ["reconcile", str(file), "--provider", "openai", "--url", server.url, "--csv", "--by-tier"]
+    )
+
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert exit_code == 0
+    assert (row["model"], row["tier"], row["recorded_calls"], row["billed_input_tokens"], row["likely"]) == (
+        *("gpt-4o", "standard", "2", "2000", ""),
+    )
+
+
+@pytest.mark.parametrize("words", [("--map", "default"), ("--map", "a=b", "--project", "a")])
+def test_a_map_that_is_none_is_refused(reconcile: Run, words: tuple[str, ...]) -> None:
+    exit_code, said = reconcile(openai_usage(), words=words)
+
+    assert exit_code == 2
+    assert "--map" in said

@@ -34,6 +34,7 @@ from everyspan.store.upkeep import Deletion
 from tests.collector_requests import generation, get, row_of
 from tests.store_rows import NOON_NS, call, trace_id
 
+STANDARD = Usage(input_tokens=1_000, output_tokens=100, service_tier="default")
 LATEST = CostFilter(prices=Prices.LATEST)
 DAY_NS = 86_400 * 10**9
 
@@ -99,7 +100,7 @@ def test_every_question_agrees_with_a_store_that_had_the_right_costs_from_the_st
     def rows(wrong: str | None) -> list[SpanRow]:
         return [
             recorded(1, wrong, tags=("a", "b"), user="u1"),
-            recorded(2, wrong or "0.0035", tags=("a",), session="s"),
+            recorded(2, wrong or "0.0035", tags=("a",), session="s", usage=STANDARD),
             recorded(3, "0.0035", user="u2", environment="test"),
             recorded(4, wrong, start_ns=NOON_NS + DAY_NS, end_ns=NOON_NS + DAY_NS),
         ]
@@ -368,3 +369,24 @@ def test_the_command_reprices_a_store_that_is_elsewhere(
     done = dispatch(["reprice", "--store", f"sqlite:///{tmp_path / 'elsewhere.db'}", "--json"])
 
     assert (done, json.loads(capsys.readouterr().out)["version"]) == (0, 1)
+
+
+def test_costs_are_divided_and_narrowed_by_the_tier_that_was_billed(store: Store) -> None:
+    flex = Usage(input_tokens=1_000, output_tokens=100, service_tier="flex")
+    store.insert(
+        [
+            recorded(1, "1", usage=replace(flex, service_tier="default")),
+            recorded(2, "2"),
+            recorded(3, "4", usage=flex, tags=("a", "b")),
+            recorded(4, "8", usage=replace(flex, service_tier=None, batch=True)),
+        ]
+    )
+
+    assert amounts(store, CostBy.TIER, CostFilter()) == {
+        "batch": (1, Decimal(8)),
+        "flex": (1, Decimal(4)),
+        "standard": (2, Decimal(3)),
+    }
+    assert amounts(store, CostBy.MODEL, CostFilter(tier="flex")) == {"gpt-4o": (1, Decimal(4))}
+    assert amounts(store, CostBy.TAG, CostFilter(tier="flex"))["b"] == (1, Decimal(4))
+    assert amounts(store, CostBy.MODEL, replace(LATEST, tier="standard")) == {"gpt-4o": (2, Decimal(3))}

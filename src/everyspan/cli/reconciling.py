@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any
 
 import click
 
-from everyspan.cli.ask import Collector
+from everyspan.cli.ask import Collector, Parameter
 from everyspan.cli.looking import NOT_SO
 from everyspan.cli.questions import asking
+from everyspan.cli.reconciled import as_csv, by_account, is_of, pairs_of
 from everyspan.cli.statements import fetch
 from everyspan.cli.terminal import one_line, table
-from everyspan.cost.reconcile import EVERY_MODEL, Row
-from everyspan.cost.reconcile import reconcile as join
+from everyspan.cost.reconcile import EVERY_MODEL, MONEY, TOKENS, Row
 from everyspan.cost.statement import Biller, Item, read_statement
 from everyspan.errors import CommandError
 from everyspan.settings import admin_key
@@ -45,6 +46,15 @@ _USUAL_DAYS = 7
 @click.option("--account", default="", help="Only what the bill has under this project, workspace or key id.")
 @click.option("--project", help="Only calls recorded in this project.")
 @click.option(
+    "--map",
+    "mapped",
+    metavar="PROJECT=ACCOUNT",
+    multiple=True,
+    help="Join this project's calls with what is billed under this project, workspace or key id; may be repeated.",
+)
+@click.option("--by-tier", is_flag=True, help="Join by tier too: batch, the service tiers, standard.")
+@click.option("--csv", "as_table", is_flag=True, help="Print a table for spreadsheets.")
+@click.option(
     "--tolerance",
     default="1",
     show_default=True,
@@ -60,16 +70,23 @@ def reconcile(
     until: datetime | None,
     account: str,
     project: str | None,
+    mapped: tuple[str, ...],
+    by_tier: bool,
+    as_table: bool,
     tolerance: str,
     collector: Collector,
     as_json: bool,
 ) -> int:
     """Compare recorded calls with the provider's own usage and cost reports, by day and model.
 
+    With --map also by project or key, with --by-tier also by tier.
+
     FILES are saved answers of its usage and cost API (JSON, JSON lines), or CSV with the same columns. Ends with 1 when
     tokens or money differ by more than the tolerance.
     """
-    biller, allowed = Biller(provider), _per_cent(tolerance)
+    biller, allowed, pairs = Biller(provider), _per_cent(tolerance), pairs_of(mapped)
+    if pairs and (account or project):
+        raise CommandError("--map says which project is which account; leave --project and --account out")
     first, end = _date(since), _date(until)
     if fetched:
         today = datetime.now(UTC).date()
@@ -80,7 +97,7 @@ def reconcile(
     items = [
         item
         for item in items
-        if account in ("", item.account, *item.account.split("/"))
+        if is_of(item, account)
         and (first is None or item.day >= first.isoformat())
         and (end is None or item.day < end.isoformat())
     ]
@@ -88,18 +105,17 @@ def reconcile(
         raise CommandError("the reports hold nothing for these days and this account")
     first = first or date.fromisoformat(min(item.day for item in items))
     end = end or date.fromisoformat(max(item.day for item in items)) + timedelta(days=1)
-    answer = collector.ask(
-        "costs",
-        by="model",
-        each="day",
-        provider=provider,
-        since_ns=_ns(first),
-        until_ns=_ns(end),
-        project=project,
-    )
-    rows = join(answer.get("groups", ()), items)
+    period: dict[str, Parameter] = {"provider": provider, "since_ns": _ns(first), "until_ns": _ns(end)}
+
+    def recorded(*, project: str, tier: str = "", by: str = "model") -> Sequence[dict[str, Any]]:
+        asked = collector.ask("costs", by=by, each="day", project=project, tier=tier, **period)
+        return list(asked.get("groups", ()))
+
+    rows = by_account(recorded, items, pairs or [(project or "", account)], by_tier=by_tier)
     off = _off(rows)
-    if as_json:
+    if as_table:
+        click.echo(as_csv(rows), nl=False)
+    elif as_json:
         click.echo(json.dumps(_as_json(rows, off, allowed), indent=2))
     else:
         _print(rows, off, allowed)
@@ -138,7 +154,12 @@ def _off(rows: Sequence[Row]) -> dict[str, Decimal]:
         if not told:
             continue
         # Rows that the bill does not have count when it is divided as they are.
-        rows_of = [row for row in rows if getattr(row.billed, name) is not None or _alone(row, told)]
+        kind = MONEY if name == "cost" else TOKENS
+        rows_of = [
+            row
+            for row in rows
+            if kind in row.compared and (getattr(row.billed, name) is not None or _alone(row, told))
+        ]
         billed = sum((Decimal(getattr(row.billed, name) or 0) for row in rows_of), Decimal(0))
         recorded = sum((Decimal(getattr(row.recorded, name) or 0) for row in rows_of), Decimal(0))
         difference = abs(billed - recorded)
@@ -155,6 +176,8 @@ def _print(rows: Sequence[Row], off: dict[str, Decimal], allowed: Decimal) -> No
     head = (
         "DAY",
         "MODEL",
+        "ACCOUNT",
+        "TIER",
         "CALLS",
         "BILLED",
         "TOKENS",
@@ -164,7 +187,7 @@ def _print(rows: Sequence[Row], off: dict[str, Decimal], allowed: Decimal) -> No
         "DIFFERENCE",
         "LIKELY",
     )
-    table(head, map(_cells, rows), right=frozenset(head[2:9]))
+    table(head, map(_cells, rows), right=frozenset(head[4:11]))
     for name, share in off.items():
         verdict = "within" if share <= allowed else "MORE THAN"
         click.echo(f"{name}: {share:.3f} per cent apart, {verdict} the {allowed} that are allowed")
@@ -183,6 +206,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.day,
         one_line(row.model or "-", width=40),
+        one_line(row.account or "-", width=40),
+        one_line(row.tier or "-", width=20),
         counted(row.recorded.calls),
         counted(row.billed.calls),
         tokens(row.recorded.input_tokens, row.recorded.output_tokens),
@@ -209,6 +234,8 @@ def _as_json(rows: Sequence[Row], off: dict[str, Decimal], allowed: Decimal) -> 
         {
             "day": row.day,
             "model": row.model,
+            "account": row.account,
+            "tier": row.tier,
             "recorded": {**side(row, "recorded"), "states": row.recorded.states},
             "billed": {**side(row, "billed"), "tiers": sorted(row.tiers)},
             "difference": None if row.difference is None else f"{row.difference:f}",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
 
 from everyspan.cost.names import with_dashed_date
 from everyspan.cost.statement import Item
+
+TOKENS, MONEY = "tokens", "money"
 
 EVERY_MODEL = "(all models)"
 """Where a bill is not divided by models, the days are compared as a whole."""
@@ -49,6 +51,12 @@ class Row:
     billed: Side = field(default_factory=Side)
     tiers: set[str] = field(default_factory=set)
     """The tiers other than the standard one that are on the bill."""
+    account: str = ""
+    """The project, workspace or key on the bill, when the sides were joined by it."""
+    tier: str = ""
+    """The tier, when they were joined by it."""
+    compared: set[str] = field(default_factory=lambda: {TOKENS, MONEY})
+    """What of the two sides is beside each other here."""
 
     @property
     def difference(self) -> Decimal | None:
@@ -60,13 +68,13 @@ class Row:
     def reason(self) -> str:
         """The likely reason why the sides differ; empty when they do not."""
         recorded, billed = self.recorded, self.billed
+        if recorded.calls and billed.cost is None and billed.input_tokens is None:
+            return "nothing was billed: another account, a credit, or a bill that is not complete yet"
         same_tokens = _same_tokens(recorded, billed)
         if (self.difference is None or not self.difference) and same_tokens is not False:
             return ""
         if not recorded.calls:
             return "nothing was recorded: calls outside everyspan, or of another key or project"
-        if billed.cost is None and billed.input_tokens is None:
-            return "nothing was billed: another account, a credit, or a bill that is not complete yet"
         unsure = ", ".join(
             f"{recorded.states[state]:,} calls {state}"
             for state in ("unpriced", "partial", "estimated")
@@ -88,12 +96,22 @@ class Row:
         if (billed.input_tokens or 0) + (billed.output_tokens or 0) > (recorded.input_tokens or 0) + (
             recorded.output_tokens or 0
         ):
-            missed = "more was billed than recorded: calls outside everyspan, attempts that a client repeated"
+            more = (billed.calls or 0) - recorded.calls
+            requests = f" in {more:,} more requests" if more > 0 else ""
+            missed = (
+                f"more was billed than recorded{requests}: calls outside everyspan, attempts that a client repeated,"
+                " or calls of another key"
+            )
             return f"{missed}; {unsure}" if unsure else missed
         return "more was recorded than billed: another account or key, a credit, or a bill that is not complete yet"
 
 
-def reconcile(recorded: Iterable[Mapping[str, object]], billed: Iterable[Item]) -> list[Row]:
+def reconcile(
+    recorded: Iterable[Mapping[str, object]],
+    billed: Iterable[Item],
+    *,
+    sides: Collection[str] = (),
+) -> list[Row]:
     """Both sides by day and model, days ascending.
 
     Where no item of a kind names a model (money that is not grouped by line item, say), that kind is compared for the
@@ -102,6 +120,7 @@ def reconcile(recorded: Iterable[Mapping[str, object]], billed: Iterable[Item]) 
     Args:
         recorded: groups by model as the API divides them by day: `value`, `period`, `calls`, `input_tokens`,
             `output_tokens`, `cost`, `states`.
+        sides: what the bill is known to say, also where it has no line here; else its lines tell.
     """
     items = list(billed)
     with_money = [item for item in items if item.cost is not None]
@@ -123,7 +142,8 @@ def reconcile(recorded: Iterable[Mapping[str, object]], billed: Iterable[Item]) 
         row(item.day, name if money_by_model else EVERY_MODEL).billed.add(None, (None, None), item.cost)
     for group in recorded:
         day, model = str(group["period"]), undated(str(group["value"]))
-        divided = ([tokens_by_model] if with_tokens else []) + ([money_by_model] if with_money else [])
+        divided = [tokens_by_model] if with_tokens else [True] if TOKENS in sides else []
+        divided += [money_by_model] if with_money else [True] if MONEY in sides else []
         for name in {model if by_model else EVERY_MODEL for by_model in divided}:
             _add_recorded(row(day, name).recorded, group)
     return [rows[key] for key in sorted(rows)]

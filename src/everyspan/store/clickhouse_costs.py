@@ -12,12 +12,16 @@ from everyspan.store.clickhouse_repriced import calls_at
 from everyspan.store.clickhouse_where import Bound, Where
 from everyspan.store.groups import Each, LatencyBy, LatencyFilter, LatencyGroup, Quantiles
 from everyspan.store.periods import label
-from everyspan.store.reads import UNBILLED, CostBy, CostFilter, CostGroup
+from everyspan.store.reads import STANDARD_TIERS, UNBILLED, CostBy, CostFilter, CostGroup
 from everyspan.store.rows import INTERRUPTED
 
 _TAG = "arrayJoin(if(empty(tags), [''], arrayDistinct(tags)))"
 # ClickHouse takes the element at floor(level * count). A hair less gives the nearest rank also where the product is
 # a whole number.
+_NO_TIER = ", ".join(f"'{name}'" for name in STANDARD_TIERS)
+_SAID_TIER = "JSONExtractString(usage_rest, 'service_tier')"
+_OF_TIER = f"{_SAID_TIER} IN ({_NO_TIER}), 'standard', {_SAID_TIER}"
+_TIER = f"multiIf(JSONExtractBool(usage_rest, 'batch'), 'batch', {_OF_TIER})"
 _LEVELS = ", ".join(f"{percent / 100 - 1e-9:.9f}" for percent in (50, 90, 95, 99))
 _PERIODS = {Each.HOUR: "hour", Each.DAY: "intDiv(hour, 24)", None: "0"}
 
@@ -26,6 +30,7 @@ def cost_groups(ask: Ask, by: CostBy, wanted: CostFilter, each: Each | None) -> 
     """See `Store.cost_groups`."""
     bound = Bound()
     where, of_tag = Where(bound), Where(bound)
+    of_tag.equal(tier=wanted.tier)
     where.add("state != ''")
     names = ("project", "service", "model", "provider", "user", "session", "environment")
     where.equal(**{name: getattr(wanted, name) for name in names})
@@ -36,7 +41,7 @@ def cost_groups(ask: Ask, by: CostBy, wanted: CostFilter, each: Each | None) -> 
     sums = ", ".join(f"sum(ifNull({name}, 0))" for name in TOKENS)
     rows = ask(
         f"SELECT {value} AS value, {_PERIODS[each]} AS period, toString(state) AS how, count(), sum(cost), {sums}"
-        f" FROM (SELECT *, hour, state, {_TAG if by_tag else repr('')} AS tag"
+        f" FROM (SELECT *, hour, state, {_TAG if by_tag else repr('')} AS tag, {_TIER} AS tier"
         f" FROM {calls_at(wanted.prices)} WHERE {where}) WHERE {of_tag}"
         " GROUP BY value, period, how ORDER BY value, period, how",
         bound.values,

@@ -26,7 +26,7 @@ _OF_CALLS = ", ".join(
             "user",
             "session",
         ),
-        *("environment", "tags", *TOKENS),
+        *("environment", "tags", "usage_rest", *TOKENS),
     )
 )
 

@@ -17,6 +17,9 @@ Range = tuple[int, int]
 UNBILLED = "unbilled"
 """The state under which roll-ups count calls that are kept but not billed."""
 
+STANDARD_TIERS = ("", "auto", "default", "on_demand", "standard")
+"""What providers call the tier that is none."""
+
 STATES = (*(state.value for state in CostState), UNBILLED)
 """Every state under which a call is counted."""
 
@@ -157,6 +160,8 @@ class CostBy(StrEnum):
     TAG = "tag"
     """A call with two tags is in two groups, so these sums may come to more than the total."""
     STATE = "state"
+    TIER = "tier"
+    """`batch`, the service tier that was billed, or `standard`."""
 
 
 class Prices(StrEnum):
@@ -185,6 +190,8 @@ class CostFilter:
     session: str = ""
     environment: str = ""
     tag: str = ""
+    tier: str = ""
+    """As `CostBy.TIER` has it."""
     prices: Prices = Prices.RECORDED
 
 

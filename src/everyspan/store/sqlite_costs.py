@@ -20,7 +20,7 @@ from everyspan.store.periods import LENGTH_NS, label, whole_and_edges
 from everyspan.store.reads import UNBILLED, CostBy, CostFilter, CostGroup, Prices
 from everyspan.store.rows import SpanRow
 from everyspan.store.sqlite_columns import TOKENS
-from everyspan.store.sqlite_repriced import corrections
+from everyspan.store.sqlite_repriced import TIER, corrections
 from everyspan.store.sqlite_where import Where
 from everyspan.store.summary import call_state
 
@@ -141,7 +141,7 @@ def cost_groups(
     connection: sqlite3.Connection, by: CostBy, wanted: CostFilter, each: Each | None = None
 ) -> list[CostGroup]:
     """See `Store.cost_groups`. Whole hours or days come from a roll-up, the rest of one from its calls."""
-    filters = {name: getattr(wanted, name) for name in (*COARSE, "user", "session", "tag")}
+    filters = {name: getattr(wanted, name) for name in (*COARSE, "user", "session", "tag", "tier")}
     where = Where()
     where.equal(**filters)
     source, values = _source(by, {name for name, value in filters.items() if value}, wanted, each)
@@ -176,7 +176,7 @@ def _source(by: CostBy, filters: set[str], wanted: CostFilter, each: Each | None
         if needed <= set(rollup.fields) and (rollup.each is Each.HOUR or not hourly):
             return _from_rollup(rollup, wanted)
     ((since, until),) = whole_and_edges(wanted.since_ns, wanted.until_ns, 1)[:1]
-    return _single((*COARSE, "user", "session"), with_tag=with_tag), [since, until - 1]
+    return _single((*COARSE, "user", "session", "tier"), with_tag=with_tag), [since, until - 1]
 
 
 def _with_latest(
@@ -218,7 +218,9 @@ def _rolled(rollup: _Rollup) -> str:
 
 def _single(fields: Sequence[str], *, with_tag: bool) -> str:
     """Each call between two times on its own, in the columns of a roll-up; one with two tags twice, when asked."""
-    columns = ", ".join((*fields, "tag") if with_tag else fields)
+    columns = ", ".join(
+        (*(f"{TIER} AS tier" if name == "tier" else name for name in fields), *["tag"][:with_tag])
+    )
     spans = (
         f"SELECT DISTINCT spans.*, value AS tag FROM spans, {_TAGS}" if with_tag else "SELECT * FROM spans"
     )

@@ -6,8 +6,16 @@ from collections.abc import Sequence
 
 from everyspan.store.groups import Each
 from everyspan.store.periods import LENGTH_NS, whole_and_edges
-from everyspan.store.reads import CostFilter
+from everyspan.store.reads import STANDARD_TIERS, CostFilter
 from everyspan.store.sqlite_columns import TOKENS
+
+_NO_TIER = ", ".join(f"'{name}'" for name in STANDARD_TIERS)
+TIER = (
+    "CASE WHEN json_extract(usage_rest, '$.batch') THEN 'batch'"
+    f" WHEN coalesce(json_extract(usage_rest, '$.service_tier'), '') IN ({_NO_TIER}) THEN 'standard'"
+    " ELSE json_extract(usage_rest, '$.service_tier') END"
+)
+"""The tier that a call was billed in, which has no column of its own."""
 
 LATEST = (
     "(SELECT max(version) FROM repriced JOIN repricings USING (version) WHERE finished AND span = spans.id)"
@@ -26,7 +34,7 @@ def corrections(fields: Sequence[str], *, with_tag: bool, wanted: CostFilter) ->
     calls = (
         # A tag that stands twice on a call is one.
         f"SELECT {'DISTINCT spans.id, value AS tag, ' if with_tag else ''}{', '.join(columns)},"
-        f" {''.join(f'spans.{name}, ' for name in fields if name != 'tag')}"
+        f" {''.join(f'{TIER} AS tier, ' if name == 'tier' else f'spans.{name}, ' for name in fields if name != 'tag')}"
         "repriced.cost_state AS new_state, repriced.cost AS new_cost"
         f" FROM repriced JOIN spans ON spans.id = repriced.span{tags}"
         f" WHERE repriced.version = {LATEST} AND unbilled = '' AND start_ns BETWEEN ? AND ?"

@@ -117,7 +117,8 @@ PAGING = (
     Parameter("limit", "How many on one page, 1 to 1000.", Kind.WHOLE, default="50"),
     Parameter("before", "The `next_cursor` of the page before."),
 )
-CALL_FILTERS = (PROJECT, *TIMES, MODEL, PROVIDER, USER, SESSION, TAG, ENVIRONMENT, SERVICE)
+TIER = Parameter("tier", "`batch`, the service tier that was billed, or `standard`.")
+CALL_FILTERS = (PROJECT, *TIMES, MODEL, PROVIDER, USER, SESSION, TAG, ENVIRONMENT, SERVICE, TIER)
 LATENCY_FILTERS = (PROJECT, *TIMES, MODEL, PROVIDER, ENVIRONMENT, SERVICE)
 PRICES = Parameter(
     "prices",
