@@ -278,6 +278,20 @@ def otlp_destination(endpoint: str, *, api_key: str | None = None, called: str =
     return Destination(url=traces_url(endpoint, called=called), headers=headers)
 
 
+def langfuse_project(env: Mapping[str, str] | None = None) -> tuple[str, str, str]:
+    """URL, public and secret key of the Langfuse project that the LANGFUSE_* variables name.
+
+    Raises:
+        SettingsError: they name none.
+    """
+    env = os.environ if env is None else env
+    public, secret = env.get("LANGFUSE_PUBLIC_KEY"), env.get("LANGFUSE_SECRET_KEY")
+    if not public or not secret:
+        raise SettingsError("LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY say which project; set both")
+    called = "LANGFUSE_BASE_URL" if env.get("LANGFUSE_BASE_URL") else "LANGFUSE_HOST"
+    return _checked(env.get(called) or LANGFUSE_CLOUD, called=called).rstrip("/"), public, secret
+
+
 def langfuse_destination(host: str, *, public_key: str, secret_key: str, called: str = "host") -> Destination:
     """The OTLP endpoint of a Langfuse server for one project's key pair (Langfuse API: OpenTelemetry ingestion)."""
     pair = base64.b64encode(f"{public_key}:{secret_key}".encode()).decode()
@@ -305,9 +319,7 @@ def _destinations(endpoint: str | None, api_key: str | None, env: Mapping[str, s
         found += _otel_destination(env)
     public, secret = env.get("LANGFUSE_PUBLIC_KEY"), env.get("LANGFUSE_SECRET_KEY")
     if public and secret:
-        called = "LANGFUSE_BASE_URL" if env.get("LANGFUSE_BASE_URL") else "LANGFUSE_HOST"
-        host = env.get(called) or LANGFUSE_CLOUD
-        found.append(langfuse_destination(host, public_key=public, secret_key=secret, called=called))
+        found.append(langfuse_destination(langfuse_project(env)[0], public_key=public, secret_key=secret))
     return found
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import click
 
 from everyspan.cli.ask import Answer, Collector, Parameter
+from everyspan.cli.foreign import audit_langfuse
 from everyspan.cli.questions import asking, at_prices, narrowing_calls, narrowing_traces, print_json
 from everyspan.cli.terminal import UNKNOWN, at, lasting, money, one_line, table
 from everyspan.cli.tree import draw
+from everyspan.errors import CommandError
 from everyspan.store.reads import CostBy
 
 NOT_SO = 1
@@ -166,9 +168,22 @@ def _cost_row(group: Answer) -> tuple[str, ...]:
 @click.command()
 @click.option("--service", help="Only writers of this service.")
 @click.option("--writer", help="Only this writer.")
+@click.option(
+    "--langfuse",
+    is_flag=True,
+    help="Of the Langfuse project that the LANGFUSE_* variables name, by the stamps on its observations.",
+)
 @asking
-def audit(*, service: str | None, writer: str | None, collector: Collector, as_json: bool) -> int:
+def audit(
+    *, service: str | None, writer: str | None, langfuse: bool, collector: Collector, as_json: bool
+) -> int:
     """Is every span here? Answered by writer and number. Ends with 0 only when the verdict is `complete`."""
+    if langfuse:
+        if service or writer:
+            raise CommandError(
+                "--langfuse looks at all writers of a project; leave out --service and --writer"
+            )
+        return audit_langfuse(as_json=as_json)
     answer = collector.ask("completeness", service=service, writer=writer)
     if as_json:
         print_json(answer)

@@ -12,6 +12,7 @@ from everyspan.store.rows import REVISED, SpanRow
 from everyspan.store.scores import Score
 from everyspan.web.langfuse.exchange import iso, loaded
 from everyspan.web.langfuse.ingested import EVENTS, ID, TRACE_ID
+from everyspan.wire.stamp import STAMP, format_stamp
 
 _OURS = ("langfuse.", "gen_ai.", "llm.", "everyspan.", "user.id", "session.id")
 _OBSERVATION, _TRACE = "langfuse.observation.metadata", "langfuse.trace.metadata"
@@ -231,6 +232,9 @@ def _metadata(attributes: Mapping[str, Any], row: SpanRow) -> dict[str, Any]:
     found = {**_metadata_under(attributes, _TRACE), **_metadata_under(attributes, _OBSERVATION)}
     if EVENTS not in attributes and not row.scope.startswith("langfuse-sdk"):
         others = {name: value for name, value in attributes.items() if not name.startswith(_OURS)}
+        if row.writer is not None and row.seq is not None:
+            # Where Langfuse has it, too: `everyspan audit --langfuse` goes by it.
+            others[STAMP] = format_stamp(row.writer, row.seq).decode()
         found |= {"attributes": others} if others else {}
     return found
 
