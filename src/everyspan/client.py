@@ -90,7 +90,7 @@ class Runtime:
         LitellmCallbackHooks(self.providers, self.registry).install()
         LitellmLangfuseHooks(self.registry).install()
         clients.install(self.providers.tracer, self.registry, self.settings)
-        http_audit.install()
+        http_audit.install(self.registry.describe)
         langchain.install()
         genai_util.install()
         langfuse_openai.install()
@@ -123,6 +123,7 @@ class Runtime:
 
     def flush(self, timeout_s: float) -> Receipt:
         """Deliver what is recorded; gives up at once where nobody answers, because it is kept anyway."""
+        http_audit.UNCOVERED.tell()
         return self.sender.flush(timeout_s, give_up_when_unreachable=True)
 
     def leave(self, timeout_s: float | None = None) -> None:
@@ -136,6 +137,7 @@ class Runtime:
         timeout_s = self.settings.exit_timeout_s if timeout_s is None else timeout_s
         deadline = monotonic_s() + timeout_s
         end_open_calls()
+        http_audit.UNCOVERED.tell()
         receipt = self.sender.close(timeout_s)
         if self.processes.had_children and not any(part.pending for part in receipt.parts):
             self._drain_children(deadline)

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+import everyspan
+from everyspan.server import running
 from everyspan.testing import FakeProvider
+from tests.collector_requests import settled
 from tests.programs import run_program
 
 PROGRAM = """
@@ -79,3 +82,22 @@ except openai.NotFoundError:
     found = counted(tmp_path, provider, code)
 
     assert found == {"seen": {"api.openai.com": 2}, "without_span": {}}
+
+
+def test_the_collectors_audit_says_how_many_calls_had_no_span(tmp_path: Path, provider: FakeProvider) -> None:
+    post = 'httpx.post(base + "/chat/completions", json=body, headers=headers)'
+    forked = (
+        f"pid = os.fork()\nif not pid:\n    {post}\n    everyspan.flush(); os._exit(0)\nos.waitpid(pid, 0)"
+    )
+    code = f"import httpx, os\nfor _ in range(3):\n    {post}\n{forked}"
+    base = provider.openai_url.replace("127.0.0.1", "api.openai.com")
+
+    with running(tmp_path / "data") as server:
+        program = PROGRAM.format(base=base, code=code).replace("http://127.0.0.1:9", server.url)
+        run_program(program, spool=tmp_path / "spool")
+        settled(server.url)
+        found = everyspan.Client(server.url).audit()
+
+    assert found.without_span == {"api.openai.com": 4}
+    assert "4 calls to api.openai.com had no span" in found.sentence
+    assert found.spans == 0

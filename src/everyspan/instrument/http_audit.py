@@ -6,9 +6,10 @@ we do not know, or plain HTTP. It is counted by host; `everyspan.stats()` and th
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from everyspan.instrument.imports import when_imported
 from everyspan.record.call import inherited
 from everyspan.record.shadows import looks_like_a_model_call
 from everyspan.record.tally import TALLY
+from everyspan.wire.notes import WITHOUT_SPAN
 
 _HOSTS = re.compile(
     r"(?:[a-z0-9-]+\.)*(?:"
@@ -47,6 +49,25 @@ class Uncovered:
         """Requests to models, by host."""
         self.without_span: Counter[str] = Counter()
         """Those among them that left while no call was being recorded."""
+        self._tell: Callable[[Mapping[str, object]], None] | None = None
+        self._told = 0
+
+    def tell(self) -> None:
+        """Let the destinations know how many there are by now, if there are more than they know of."""
+        count = self.without_span.total()
+        if self._tell is not None and count != self._told:
+            self._told = count
+            self._tell({WITHOUT_SPAN: dict(self.without_span)})
+
+    def tell_to(self, tell: Callable[[Mapping[str, object]], None]) -> None:
+        """Where the counts go from now on."""
+        self._tell = tell
+
+    def begin_anew(self) -> None:
+        """In a forked child: what the parent sent is the parent's to tell."""
+        self.seen.clear()
+        self.without_span.clear()
+        self._told = 0
 
     def note(self, method: str, url: str) -> None:
         """A request is about to leave; never raises."""
@@ -61,6 +82,10 @@ class Uncovered:
             # Also a call that has ended: litellm sends some requests from tasks that outlive the wait for them.
             if inherited() is None and not _is_recorded_by_others():
                 self.without_span[host] += 1
+                count = self.without_span.total()
+                if not count & (count - 1):
+                    # At 1, 2, 4, 8 …: a program that is killed has told most of it, and one that goes on tells little.
+                    self.tell()
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("look at a request", error)
 
@@ -74,9 +99,12 @@ def _is_recorded_by_others() -> bool:
 UNCOVERED = Uncovered()
 """The counts of this process."""
 
+os.register_at_fork(after_in_child=UNCOVERED.begin_anew)
 
-def install() -> None:
+
+def install(tell: Callable[[Mapping[str, object]], None]) -> None:
     """Look at what httpx, httpx2, aiohttp and urllib3 send, from their import on; requests and botocore use urllib3."""
+    UNCOVERED.tell_to(tell)
     for name in ("httpx", "httpx2"):
         when_imported(f"{name}._client", _hook_httpx)
     when_imported("aiohttp.client", _hook_aiohttp)

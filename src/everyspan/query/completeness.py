@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from everyspan.model.ids import Seq
 from everyspan.store.ranges import merge, size, subtract
 from everyspan.store.reads import Dropped, Range, Unnumbered, WriterFilter, WriterState
 from everyspan.store.store import Store
+from everyspan.wire.notes import WITHOUT_SPAN
 
 __all__ = ["Audit", "Verdict", "WriterAudit", "WriterFilter", "audit"]
+
+
+_MOST_HOSTS = 50
 
 
 class Verdict(StrEnum):
@@ -67,6 +73,8 @@ class Audit:
     """Numbers that arrived."""
     dropped: int = 0
     """Numbers dropped, by the writers' own account."""
+    without_span: Mapping[str, int] = field(default_factory=dict)
+    """Requests to models, by host, that their processes saw leaving and no span tells of."""
     pending: int = 0
     missing: int = 0
 
@@ -84,7 +92,10 @@ class Audit:
             (self.unproven, "span", " without a stamp, of which nothing can prove that none is missing"),
         ):
             figures += [_counted(count, thing) + fate] if count else []
-        return f"{self.verdict.value}: " + ", ".join(figures)
+        unseen = [
+            f"{_counted(count, 'call')} to {host} had no span" for host, count in self.without_span.items()
+        ]
+        return f"{self.verdict.value}: " + ", ".join(figures + unseen)
 
 
 def audit(store: Store, wanted: WriterFilter | None = None, *, inbox_pending: int = 0) -> Audit:
@@ -108,9 +119,36 @@ def audit(store: Store, wanted: WriterFilter | None = None, *, inbox_pending: in
         open_calls=sum(one.open_calls for one in writers),
         received=sum(size(one.state.received) for one in writers),
         dropped=sum(_dropped_size(one.dropped) for one in writers),
+        without_span=_without_span(one.state for one in writers),
         pending=sum(size(one.pending) for one in writers),
         missing=sum(size(one.missing) for one in writers),
     )
+
+
+def _without_span(states: Iterable[WriterState]) -> dict[str, int]:
+    """The sum over processes. A process tells all of its writers, one for each destination, the same."""
+    told: dict[tuple[str, ...], dict[str, int]] = {}
+    for state in states:
+        about = _said(state.about)
+        counts = about.get(WITHOUT_SPAN)
+        if not isinstance(counts, dict):
+            continue
+        process = told.setdefault(tuple(str(about.get(name)) for name in ("host", "boot", "pid")), {})
+        for host, count in counts.items():
+            if isinstance(count, int) and count > 0:
+                process[host] = max(count, process.get(host, 0))
+    total: Counter[str] = Counter()
+    for process in told.values():
+        total.update(process)
+    return dict(total.most_common(_MOST_HOSTS))
+
+
+def _said(about: str) -> Mapping[str, object]:
+    try:
+        said = json.loads(about)
+    except ValueError:
+        return {}  # another writer's word for itself, which is no JSON
+    return said if isinstance(said, dict) else {}
 
 
 def account(state: WriterState) -> WriterAudit:

@@ -96,6 +96,15 @@ class Registry:
             self.dialects |= {destination.dialect}
             return outlet
 
+    def describe(self, more: Mapping[str, object]) -> None:
+        """Tell every destination something about this process. Never raises."""
+        for outlet in self.outlets:
+            try:
+                outlet.log.describe(more)
+            except Exception as error:  # noqa: BLE001 - the guard of this entry point
+                TALLY.fault("describe the process", error)
+        self._wake()
+
     def write_start(self, outlet: Outlet, span: ReadableSpan) -> None:
         """Put a span that has just begun on disk, so that the death of the process cannot hide it. Never raises."""
         try:

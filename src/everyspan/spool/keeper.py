@@ -68,7 +68,7 @@ class Keeper:
         self.placed = 0
         """Frames that reached a segment; it moves after the write, so that `sync` can read it without the lock."""
         self._root = root
-        self._about = about
+        self._about: dict[str, object] = dict(about)
         self._room = room
         self._drop = drop
         self._segment_bytes = segment_bytes
@@ -126,6 +126,21 @@ class Keeper:
             self.tally.failed(error)
             return Kept.DROPPED
         return Kept.DISK
+
+    def describe(self, more: Mapping[str, object]) -> bool:
+        """See `Log.describe`."""
+        self._about.update(more)
+        writer = self.writer
+        if writer is None or writer.closed:
+            writer = self._new_writer()
+        if self.ring or self._retry_at_s:
+            return False
+        try:
+            writer.put(Kind.HEADER, 0, writer.header())
+        except OSError as error:
+            self.tally.failed(error)
+            return False
+        return True
 
     def would_lose(self, size_bytes: int) -> bool:
         """Whether a frame of this size would be dropped now, and waiting may save it."""

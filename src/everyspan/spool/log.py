@@ -132,6 +132,24 @@ class Log:
             self._ticking = IntervalSync(self)
         return kept
 
+    def describe(self, more: Mapping[str, object]) -> bool:
+        """Say more about this process: in a HEADER frame now, and in that of every later segment.
+
+        Returns:
+            False when no disk takes it now; a later segment says it.
+        """
+        with self._lock:
+            if self._busy:
+                return False
+            self._busy = True
+            try:
+                said = self._keeper.describe(more)
+            finally:
+                self._busy = False
+            if self._reentered:
+                self._append_reentered()
+        return said
+
     def sync(self) -> None:
         """Return when everything appended before the call is on stable storage; one fdatasync serves all who wait.
 

@@ -64,7 +64,7 @@ class Writer:
     """
 
     def __init__(
-        self, root: Path, *, about: Mapping[str, str], segment_bytes: int, write: SteadyWrite
+        self, root: Path, *, about: Mapping[str, object], segment_bytes: int, write: SteadyWrite
     ) -> None:
         self.id = new_writer_id()
         self.directory = root / self.id

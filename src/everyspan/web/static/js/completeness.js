@@ -30,6 +30,7 @@ function reasons(writer) {
     why.push(["bad", `${ranges(list.map((lost) => [lost.first, lost.last]))} dropped: ${REASONS[reason] ?? reason}`]);
   }
   if (writer.pending.length) why.push(["warn", `${ranges(writer.pending)} not yet arrived`]);
+  for (const [host, calls] of Object.entries(writer.state.about?.without_span ?? {})) why.push(["warn", `${plural(calls, "call")} to ${host} had no span`]);
   if (writer.open_calls) why.push(["warn", `${plural(writer.open_calls, "call")} began and did not end`]);
   if (writer.state.interrupted) why.push(["warn", `${plural(writer.state.interrupted, "span")} interrupted: the process died in the call`]);
   if (!writer.state.closed && !why.length) why.push(["dim", "still running"]);
@@ -59,6 +60,7 @@ export function Completeness() {
     <dl class="cards">${[["Stored", answer.spans, ""], ["Interrupted", answer.interrupted, answer.interrupted ? "warn" : ""], ["Open calls", answer.open_calls, answer.open_calls ? "warn" : ""], ["Pending", answer.pending, answer.pending ? "warn" : ""],
       ["Dropped", answer.dropped, answer.dropped ? "bad" : ""], ["Missing", answer.missing, answer.missing ? "bad" : ""], ["Without a number", answer.unproven, ""]].map(([name, number, look]) => html`
       <div class="card" key=${name}><dt>${name}</dt><dd class=${look}>${count(number)}</dd></div>`)}</dl>
+    ${Object.entries(answer.without_span ?? {}).map(([host, calls]) => html`<p class="warn" key=${host}>${plural(calls, "call")} to <b>${host}</b> had no span: what made ${calls === 1 ? "it" : "them"} is not instrumented.</p>`)}
     ${answer.inbox_pending ? html`<p class="dim">${plural(answer.inbox_pending, "request")} on the way from the inbox to the store.</p>` : ""}
     ${answer.writers.length > 0 && html`<div class="wide" tabindex="0" role="region" aria-label="Writers"><table class="list" id="writers"><thead><tr><th scope="col">Writer</th><th scope="col">Service</th><th scope="col">Verdict</th><th scope="col" class="share-cell">Numbers</th><th scope="col" class="number">Spans</th><th scope="col">Why</th><th scope="col">Last seen</th></tr></thead>
       <tbody>${answer.writers.map((writer) => html`<${Writer} key=${`${writer.state.project}/${writer.state.writer}`} writer=${writer} />`)}</tbody></table></div>`}
