@@ -85,6 +85,8 @@ def test_durations_keep_three_digits(ns: int, shown: str) -> None:
 
 def test_money_is_shown_as_it_was_written_and_unknown_is_never_zero() -> None:
     assert money("0.000000012") == "$0.000000012"
-    assert money("0.1", unpriced=1234) == "$0.1 + 1,234 unpriced"
-    assert money(None, unpriced=2) == "2 unpriced"
+    assert money("0.1", states={"computed": 9, "unpriced": 1234}) == "$0.1 + 1,234 unpriced"
+    assert money("0.1", states={"estimated": 2, "partial": 1}) == "$0.1 (1 partial, 2 estimated)"
+    assert money("1", states={"estimated": 2, "unpriced": 3}) == "$1 + 3 unpriced (2 estimated)"
+    assert money(None, states={"unpriced": 2, "stated": 0}) == "2 unpriced"
     assert money(None) == "-"

@@ -68,7 +68,7 @@ def _trace_row(trace: Answer) -> tuple[str, ...]:
 
 
 def _cost(counted: Answer) -> str:
-    return money(counted.get("cost"), unpriced=int((counted.get("states") or {}).get("unpriced", 0)))
+    return money(counted.get("cost"), states=counted.get("states"))
 
 
 @click.command()

@@ -90,7 +90,7 @@ def _line(trace: Answer, *, grown: bool) -> str:
         one_line(trace["name"], width=32).ljust(32),
         lasting(int(trace["ended_ns"]) - int(trace["started_ns"])).rjust(8),
         f"{trace['calls']:,} calls".rjust(9),
-        money(trace["cost"], unpriced=int(trace["states"].get("unpriced", 0))),
+        money(trace["cost"], states=trace["states"]),
         f"{errors:,} error{'' if errors == 1 else 's'}" if errors else "",
     ]
     return "  ".join(words).rstrip()

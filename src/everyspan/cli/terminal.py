@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import click
@@ -63,8 +63,15 @@ def lasting(ns: int) -> str:
     return f"{ns / 1e9:.3g} s" if ns < 100_000_000_000 else f"{ns // 1_000_000_000:,} s"
 
 
-def money(amount: str | None, *, unpriced: int = 0) -> str:
-    """US dollars as the server wrote them, exact; what has no price is said, never taken as 0."""
+def money(amount: str | None, *, states: Mapping[str, int] | None = None) -> str:
+    """US dollars as the server wrote them, exact; what has no price is said, never taken as 0.
+
+    Args:
+        states: how many of the calls are in which cost state.
+    """
+    counts = {name: int(number) for name, number in (states or {}).items() if number}
     known = f"${printable(amount)}" if amount is not None else ""
-    unknown = f"{unpriced:,} unpriced" if unpriced else ""
-    return " + ".join(filter(None, (known, unknown))) or UNKNOWN
+    unknown = f"{counts['unpriced']:,} unpriced" if "unpriced" in counts else ""
+    doubts = ", ".join(f"{counts[name]:,} {name}" for name in ("partial", "estimated") if name in counts)
+    whole = " + ".join(filter(None, (known, unknown))) or UNKNOWN
+    return f"{whole} ({doubts})" if doubts else whole

@@ -79,7 +79,7 @@ def _what_it_used(span: Answer) -> list[str]:
 
 
 def _cost_of_all(summary: Answer) -> str:
-    return money(summary.get("cost"), unpriced=int((summary.get("states") or {}).get("unpriced", 0)))
+    return money(summary.get("cost"), states=summary.get("states"))
 
 
 def _count(number: int, noun: str) -> str:

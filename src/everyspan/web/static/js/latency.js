@@ -4,10 +4,11 @@ import { Link, change } from "./address.js";
 import { useAnswer } from "./ask.js";
 import { Chart, HUES, periodAt, periods } from "./chart.js";
 import { count, duration, percent } from "./format.js";
-import { Empty, Failure, Range, Segments, lengthOf, periodOf } from "./parts.js";
+import { Empty, Failure, Range, Segments, periodOf } from "./parts.js";
 
 const BY = [["model", "model"], ["provider", "provider"], ["service", "service"], ["environment", "environment"], ["project", "project"]];
 const SHOWN = [["p50_ns", "p50"], ["p95_ns", "p95"], ["p99_ns", "p99"]];
+const FEW_DAYS = 4;
 const WHAT = [["duration", "whole call"], ["first_token", "first token"]];
 
 export function Latency({ query }) {
@@ -15,9 +16,13 @@ export function Latency({ query }) {
   const what = query.what ?? "duration";
   const percentile = query.p ?? "p95_ns";
   const period = periodOf(query);
-  const each = lengthOf(query) && lengthOf(query) > 604_800 ? "day" : "hour";
   const { answer, failure } = useAnswer("/api/v1/latency", { by, ...period });
-  const over = useAnswer("/api/v1/latency", { by, ...period, each });
+  // Hours where there are few days of them: those of a year would be thousands of points, and seconds to add up.
+  const days = useAnswer("/api/v1/latency", { by, ...period, each: "day" });
+  const few = days.answer && new Set(days.answer.groups.map((group) => group.period)).size <= FEW_DAYS;
+  const hours = useAnswer(few ? "/api/v1/latency" : "", { by, ...period, each: "hour" });
+  const each = few ? "hour" : "day";
+  const over = few ? hours : days;
   const groups = answer?.groups ?? [];
   const slowest = Math.max(1, ...groups.map((group) => group[what].p95_ns ?? 0));
   return html`<div class="room"><h1 class="hidden">Latency and errors</h1>
