@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from everyspan.server import running
+from everyspan.server import Server, running
 from tests.browsing import deliver, launched, tab
 from tests.collector_requests import get
 from tests.web_traces import WRITER, Story, afternoon
@@ -21,7 +22,7 @@ IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 def main() -> None:
     """Take all of them."""
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as server, launched() as browser:
+    with tempfile.TemporaryDirectory() as folder, _desk(Path(folder)) as server, launched() as browser:
         story = Story(7)
         list(afternoon(story, until_ms=time.time() * 1000, hours=30, tickets=50))
         deliver(server, story.frames(closed=True), writer=WRITER, spooled_to=story.seq)
@@ -32,7 +33,7 @@ def main() -> None:
         for name, address, wait, scheme, height in (
             ("traces", "/", "#traces tbody tr", "light", 560),
             ("trace", one, ".turn", "light", 720),
-            ("cost", "/cost", "#costs tbody tr", "dark", 700),
+            ("cost", "/cost?range=24h", "#costs tbody tr", "dark", 860),
             ("latency", "/latency?range=7d", "#latency tbody tr", "light", 620),
             ("completeness", "/completeness", "#writers tbody tr", "light", 320),
         ):
@@ -45,6 +46,15 @@ def main() -> None:
                     page.locator("canvas").first.wait_for()
                 page.locator("#link.good").wait_for()
                 _shoot(page, name)
+
+
+def _desk(folder: Path) -> AbstractContextManager[Server]:
+    budgets = folder / "budgets.toml"
+    budgets.write_text(
+        '[[budget]]\nname = "support desk"\nusd = 25\nper = "month"\nservice = "support-desk"\n'
+        '[[budget]]\nname = "Claude"\nusd = "0.9"\nper = "month"\nmodel = "claude-sonnet-4-5"\n'
+    )
+    return running(folder, budgets=budgets)
 
 
 def _shoot(page: Any, name: str) -> None:

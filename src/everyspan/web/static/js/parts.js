@@ -87,7 +87,7 @@ export function Copy({ text, what, word = "copy" }) {
       setDone(false); // no clipboard without https or localhost: the text can still be selected
     }
   };
-  return html`<button type="button" class="plain copy" aria-label=${`copy ${what}`} title=${`copy ${what}`} onClick=${copy}>${done ? "copied" : word}</button>`;
+  return html`<button type="button" class="plain copy" aria-label=${`${word} ${what}`} title=${`${word} ${what}`} onClick=${copy}>${done ? "copied" : word}</button>`;
 }
 
 export { Link };

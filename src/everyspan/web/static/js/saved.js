@@ -43,6 +43,6 @@ export function Saved({ query, fields }) {
           <input id="view-name" name="name" maxlength="80" placeholder="name of this view" autocomplete="off"
             ref=${(input) => input && document.activeElement !== input && input.focus()} onKeyDown=${(event) => event.key === "Escape" && setNaming(false)} /></form>`
       : now && html`<button type="button" class="plain" title="keep these filters under a name, for everybody" onClick=${() => setNaming(true)}>save view</button>`}
-    ${now && html`<${Copy} text=${`${location.origin}/?${now}`} what="the address of this view" word="copy link" />`}
+    ${now && html`<${Copy} text=${`${location.origin}/?${now}`} what="to this view" word="copy link" />`}
     <${Failure} failure=${failure} /></span>`;
 }
