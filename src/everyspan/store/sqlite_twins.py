@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from everyspan.store import exact
@@ -29,6 +29,7 @@ SELECT key, trace_id, span_id, parent_id, start_ns, end_ns, response_id, cost_st
 FROM spans WHERE project = ? AND trace_id = ? AND cost_state IS NOT NULL
 """
 _ROW = "SELECT * FROM spans WHERE project = ? AND key = ?"
+_OUTLINE = "SELECT span_id, parent_id, cost_state IS NOT NULL FROM spans WHERE project = ? AND trace_id = ?"
 _PARENTS = "SELECT key, span_id, parent_id FROM spans WHERE project = ? AND trace_id = ?"
 _SURE = f"project = ? AND length(response_id) >= {SURE_ID_LENGTH} AND response_id IN ({{}})"
 _SHARED = f"SELECT response_id AS found FROM spans WHERE {_SURE} GROUP BY response_id HAVING count(*) > 1"
@@ -59,14 +60,52 @@ def settle(
     for row in (*come, *gone):
         of_project[row.project].append(row)
     for project, rows in of_project.items():
-        several = {row.trace_id for row in rows if (project, row.trace_id) not in lone}
-        traces = set(_found(connection, _WITH_TWO_CALLS, project, several))
+        came: dict[str, set[str]] = defaultdict(set)
+        for row in rows:
+            if (project, row.trace_id) not in lone:
+                came[row.trace_id].add(row.span_id)
+        if gone:
+            traces = set(_found(connection, _WITH_TWO_CALLS, project, came))
+        else:
+            traces = {trace for trace, spans in came.items() if _connected(connection, project, trace, spans)}
         # Where the best one of a crowd may be gone, all of it has to be looked at.
         traces |= _sharing(connection, project, rows, sql=_SHARING_ALL if gone else _SHARING)
         calls = _closure(connection, project, traces)
         if calls:
             changed += _rebilled(connection, project, calls, traces)
     return changed
+
+
+def _connected(connection: sqlite3.Connection, project: str, trace_id: str, came: set[str]) -> bool:
+    """Whether one of the spans that came is a call with a call above or below it, or stands between two.
+
+    Without, no bill of the trace can have changed, however many calls it has. Says yes when in doubt.
+    """
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    spans = cursor.execute(_OUTLINE, (project, trace_id)).fetchall()
+    parents = {span_id: parent_id for span_id, parent_id, _ in spans}
+    if len(parents) < len(spans):
+        return True  # ids that stand twice
+    calls = {span_id for span_id, _, is_call in spans if is_call}
+    above_others = came.intersection(parents.values())
+    for span_id in came:
+        if span_id in above_others and span_id in calls:
+            return True
+        if (span_id in above_others or span_id in calls) and _has_call_above(span_id, parents, calls):
+            return True
+    return False
+
+
+def _has_call_above(span_id: str, parents: Mapping[str, str | None], calls: Collection[str]) -> bool:
+    seen = {span_id}
+    above = parents.get(span_id)
+    while above is not None and above not in seen:  # ids can form a ring
+        if above in calls:
+            return True
+        seen.add(above)
+        above = parents.get(above)
+    return False
 
 
 def _closure(connection: sqlite3.Connection, project: str, traces: set[str]) -> list[Call]:
