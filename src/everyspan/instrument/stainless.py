@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from everyspan.errors import BudgetExceeded
 from everyspan.instrument import patch
 from everyspan.instrument.sdk.answer import SdkAnswer
+from everyspan.instrument.sdk.batches import Lines, Result, tapped
 from everyspan.instrument.sdk.bodies import BodyWatch, Watch, decoded, drop_ends, watch
 from everyspan.instrument.sdk.calls import Calls, arun, run
 from everyspan.instrument.sdk.reads import AsyncReads, Hides, Reads
@@ -21,12 +22,17 @@ from everyspan.instrument.sdk.request import Asked
 from everyspan.record.call import Call, End, current
 from everyspan.record.tally import TALLY
 
+_JSON_LINES = frozenset({"JSONLDecoder", "AsyncJSONLDecoder"})
+
 
 class Library(Protocol):
     """What differs between the SDKs."""
 
     def asked(self, client: Any, path: str, body: Mapping[str, Any]) -> Asked | None:
         """What a POST to `path` asks for; None when it is no call of a model."""
+
+    def batch_line(self, client: Any, line: Any) -> Result | None:
+        """What a line of a file is that a client fetched; None when it is no result of a batch."""
 
     def prepare(self, client: Any, asked: Asked, options: Any) -> Hides:
         """Change what is about to be sent, if that is safe; tells which chunks of the answer to hide then."""
@@ -48,7 +54,7 @@ class StainlessHooks:
     def _request(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         opened = self._open(args, kwargs)
         if opened is None:
-            return original(*args, **kwargs)
+            return self._fetched(original(*args, **kwargs), args)
         call, answered = opened
         return run(call, lambda: original(*args, **kwargs), answered)
 
@@ -57,9 +63,25 @@ class StainlessHooks:
     ) -> Any:
         opened = self._open(args, kwargs)
         if opened is None:
-            return await original(*args, **kwargs)
+            return self._fetched(await original(*args, **kwargs), args)
         call, answered = opened
         return await arun(call, lambda: original(*args, **kwargs), answered)
+
+    def _fetched(self, answer: Any, args: tuple[Any, ...]) -> Any:
+        """The answer to a request that calls no model; the results of a batch are recorded as they are read."""
+        try:
+            kind = type(answer).__name__
+            if kind in _JSON_LINES:
+                answer._raw_iterator = tapped(
+                    answer._raw_iterator, Lines(self._calls, args[0], self._library.batch_line)
+                )
+            elif kind == "HttpxBinaryResponseContent" and answer.content[:1] == b"{":
+                lines = Lines(self._calls, args[0], self._library.batch_line)
+                lines.saw(answer.content)
+                lines.ended()
+        except Exception as error:  # noqa: BLE001 - the guard of this entry point
+            TALLY.fault("read a batch's results", error)
+        return answer
 
     def _build(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         # Called once for each attempt. A call of litellm's counts its attempts itself.

@@ -36,6 +36,7 @@ USER = "user.id"
 ENVIRONMENT = "deployment.environment.name"
 
 # Langfuse, OtelIngestionProcessor: what its server reads first.
+BATCH_CUSTOM_ID = "everyspan.batch.custom_id"
 LANGFUSE_TYPE = "langfuse.observation.type"
 LANGFUSE_INPUT = "langfuse.observation.input"
 LANGFUSE_OUTPUT = "langfuse.observation.output"

@@ -29,8 +29,11 @@ class Calls:
         self._tracer = tracer
         self.registry = registry
 
-    def open(self, asked: Asked) -> Call | None:
+    def open(self, asked: Asked, *, is_spent: bool = False) -> Call | None:
         """A call for what is asked; None when it is how an open call does its work, or the span cannot be made.
+
+        Args:
+            is_spent: it was made long ago, so no limit can hinder it.
 
         Raises:
             BudgetExceeded: a limit of the user's own is reached. Nothing else is raised.
@@ -39,7 +42,7 @@ class Calls:
         if outer is not None and _is_request_of(outer, asked.model):
             TALLY.absorbed += 1
             return None
-        around = limits()
+        around = () if is_spent else limits()
         try:
             name, context = f"{asked.operation} {asked.model}".strip(), otel_context.get_current()
             attributes = request_attributes(asked, self.registry)
