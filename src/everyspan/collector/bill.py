@@ -179,10 +179,11 @@ def _note(cost: Cost, stated_by: str) -> str:
         note = compact_json({name: value for name, value in said.items() if value})
     else:
         note = _common_note(cost.table, cost.model)
-    if not cost.lines:
+    paid = cost.parts.lines
+    if not paid:
         return note
     # The sum of what was priced here, as the recorder writes it on its spans. Nothing in it needs escaping.
-    lines = ",".join([f'["{kind}",{count},"{rate:f}","{paid:f}"]' for kind, count, rate, paid in cost.lines])
+    lines = ",".join([f'["{kind}",{count},"{rate:f}","{amount:f}"]' for kind, count, rate, amount in paid])
     return f'{note[:-1]},"lines":[{lines}]}}'
 
 

@@ -9,11 +9,11 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from everyspan.cost.contract import Contract, read_contract
-from everyspan.cost.rates import EXACT, Rate, Rates, rate_at
-from everyspan.cost.table import Table
+from everyspan.cost.rates import EXACT, Quick, Rates, rate_at
+from everyspan.cost.table import DAY_NS, Table
 from everyspan.errors import PricesError
-from everyspan.model.money import Cost, CostLine, CostState
-from everyspan.model.usage import Usage
+from everyspan.model.money import Cost, CostLine, CostState, Parts
+from everyspan.model.usage import COUNTS, Usage
 from everyspan.settings import price_table, prices_file
 
 NO_USAGE = "no usage was reported"
@@ -41,6 +41,14 @@ _WHOLE = {
 }
 _KINDS = tuple(_WHOLE)
 _reported = attrgetter(*_KINDS)
+_COMMON = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+_VARIANT = ("service_tier", "batch", "region")
+_RARE = tuple(name for name in COUNTS if name not in _COMMON)
+_common_counts, _rare, _variant = attrgetter(*_COMMON), attrgetter(*_RARE), attrgetter(*_VARIANT)
+_NOTHING_RARE = (None,) * len(_RARE)
+_TOTALS = frozenset({"input_tokens", "output_tokens"})
+_fma, _multiply = EXACT.fma, EXACT.multiply
+_MOST_QUICK = 4096
 _MOST = 2**63 - 1  # what a store's integer column holds; no call comes near it
 _ZERO = Decimal(0)
 _new: Any = tuple.__new__  # a named tuple of ours, without its own constructor, which takes twice as long
@@ -80,11 +88,15 @@ def price(purchase: Purchase, table: Table | None = None) -> Cost:
         table: another table than the one that ships with us and the user's contract laid over it.
     """
     try:
+        table = table or shipped_table()
+        quick = _quickly(purchase, table)
+        if quick is not None:
+            return quick
         usage, model, at_ns, provider, server_address, stated, cache_hit, estimated = purchase
         tier, batch, region = (
             ("", False, "") if usage is None else (usage.service_tier or "", usage.batch, usage.region or "")
         )
-        rates = (table or shipped_table()).find(
+        rates = table.find(
             model=model,
             provider=provider,
             server_address=server_address,
@@ -94,15 +106,12 @@ def price(purchase: Purchase, table: Table | None = None) -> Cost:
             region=region,
         )
         if cache_hit:
-            return _cost(CostState.COMPUTED, rates, total=_ZERO)._replace(input=_ZERO, output=_ZERO)
+            free = _cost(_COMPUTED, rates, total=_ZERO)
+            return Cost(_COMPUTED, _ZERO, Parts(_ZERO, _ZERO), table=free.table, model=free.model)
         if isinstance(stated, Decimal) and stated.is_finite() and stated >= 0:
             return _cost(CostState.STATED, rates, total=stated)
         if usage is None:
             return _cost(CostState.UNPRICED, rates, unpriced=(NO_USAGE,))
-        if rates is not None and rates.plain is not None:
-            cost = _charge_totals(usage, rates, rates.plain, estimated=estimated)
-            if cost is not None:
-                return cost
         if not usage.is_possible():
             return _cost(CostState.UNPRICED, rates, unpriced=usage.problems())
         if rates is None:
@@ -134,27 +143,117 @@ def shipped_table() -> Table:
     return Table.load(contract=replace(contract, problems=tuple(problems)))
 
 
-def _charge_totals(usage: Usage, rates: Rates, plain: tuple[Rate, Rate], *, estimated: bool) -> Cost | None:
-    """What `_charge` says of a call that reported its two totals and nothing else, as most do; None for others."""
-    inputs, outputs, *others = _reported(usage)
-    if inputs is None or outputs is None or usage.requests is not None or any(others):
+def _quickly(purchase: Purchase, table: Table) -> Cost | None:
+    """What `_charge` says of a call whose tokens are of the common kinds, as most are; None for others.
+
+    The rates of a model, day and variant that were looked up before are there in one step, and the lines are left to
+    whoever asks for them.
+    """
+    usage, model, at_ns, provider, server_address, stated, cache_hit, estimated = purchase
+    if usage is None or stated is not None or cache_hit:
         return None
-    if not 0 < inputs <= _MOST or not 0 < outputs <= _MOST:
+    inputs, outputs, read, written, reasoned = _common_counts(usage)
+    rare = _rare(usage)
+    if not inputs or not outputs or (rare != _NOTHING_RARE and any(rare)):
         return None
-    (_, _, input_rate, input_tiers, _), (_, _, output_rate, output_tiers, _) = plain
-    if input_tiers or output_tiers:
-        input_rate = rate_at(input_rate, input_tiers, inputs)
-        output_rate = rate_at(output_rate, output_tiers, inputs)
-    paid_in, paid_out = EXACT.multiply(input_rate, inputs), EXACT.multiply(output_rate, outputs)
-    state = _ESTIMATED if estimated else _PARTIAL if rates.missing else _COMPUTED
-    lines = (
-        _new(CostLine, ("input_tokens", inputs, input_rate, paid_in)),
-        _new(CostLine, ("output_tokens", outputs, output_rate, paid_out)),
+    asked = (model, provider, server_address, at_ns // DAY_NS, _variant(usage))
+    quick = table.quick.get(asked) or _quick(table, asked)
+    if quick is None:
+        return None
+    of_input, of_output, of_read, of_written, of_reasoned, most, state, table_name, model_name, missing = (
+        quick
     )
-    total = EXACT.add(paid_in, paid_out)
-    whole = (state, total, paid_in, paid_out, lines, rates.table, rates.model, rates.missing)
-    cost: Cost = _new(Cost, whole)
+    if not 0 < inputs <= most or not 0 < outputs <= _MOST:
+        return None
+    total, fresh, said = _ZERO, inputs, outputs
+    if read or written:
+        if (read or 0) + (written or 0) > inputs or (read or 0) < 0 or (written or 0) < 0:
+            return None
+        if read and of_read is not None:
+            fresh -= read
+            total = _fma(of_read, read, total)
+        if written and of_written is not None:
+            fresh -= written
+            total = _fma(of_written, written, total)
+    if reasoned:
+        if not 0 < reasoned <= outputs:
+            return None
+        if of_reasoned is not None:
+            said -= reasoned
+            total = _fma(of_reasoned, reasoned, total)
+    if fresh:
+        total = _fma(of_input, fresh, total)
+    if said:
+        total = _fma(of_output, said, total)
+    how = (_quick_parts, usage, quick)
+    cost: Cost = _new(Cost, (_ESTIMATED if estimated else state, total, table_name, model_name, missing, how))
     return cost
+
+
+def _quick(table: Table, asked: tuple[Any, ...]) -> Quick | None:
+    """What the quick way needs to know, remembered by everything that decides the rates of a call but its tokens."""
+    model, provider, server_address, day, (tier, batch, region) = asked
+    rates = table.find(
+        model=model,
+        provider=provider,
+        server_address=server_address,
+        at_ns=day * DAY_NS,
+        service_tier=tier or "",
+        batch=batch,
+        region=region or "",
+    )
+    by_kind = {} if rates is None else {rate.kind: rate for rate in rates.rates}
+    found = None
+    if rates is not None and not rates.by_minute and "requests" not in by_kind and by_kind.keys() >= _TOTALS:
+        of = {kind: rate.base for kind, rate in by_kind.items()}
+        found = Quick(
+            input=of["input_tokens"],
+            output=of["output_tokens"],
+            cache_read=of.get("cache_read_tokens"),
+            cache_write=of.get("cache_write_tokens"),
+            reasoning=of.get("reasoning_tokens"),
+            most=min((start for rate in rates.rates for start, _ in rate.tiers), default=_MOST),
+            state=_PARTIAL if rates.missing else _COMPUTED,
+            table=rates.table,
+            model=rates.model,
+            missing=rates.missing,
+        )
+    if found is not None:  # names that are none are not kept
+        if len(table.quick) >= _MOST_QUICK:
+            table.quick.clear()
+        table.quick[asked] = found
+    return found
+
+
+def _quick_parts(usage: Usage, quick: Quick) -> Parts:
+    """The lines of a cost that was charged the quick way, in the order in which `_charge` has them."""
+    inputs, outputs, read, written, reasoned = _common_counts(usage)
+    of_input, of_output, of_read, of_written, of_reasoned, *_ = quick
+    paid_in = paid_out = _ZERO
+    lines: list[CostLine] = []
+    if read and of_read is not None:
+        inputs -= read
+        paid_in = _multiply(of_read, read)
+        lines.append(_new(CostLine, ("cache_read_tokens", read, of_read, paid_in)))
+    if written and of_written is not None:
+        inputs -= written
+        amount = _multiply(of_written, written)
+        paid_in = EXACT.add(paid_in, amount)
+        lines.append(_new(CostLine, ("cache_write_tokens", written, of_written, amount)))
+    if reasoned and of_reasoned is not None:
+        outputs -= reasoned
+        paid_out = _multiply(of_reasoned, reasoned)
+        lines.append(_new(CostLine, ("reasoning_tokens", reasoned, of_reasoned, paid_out)))
+    if inputs:
+        amount = _multiply(of_input, inputs)
+        paid_in = EXACT.add(paid_in, amount) if lines else amount
+        lines.append(_new(CostLine, ("input_tokens", inputs, of_input, amount)))
+    if outputs:
+        amount = _multiply(of_output, outputs)
+        paid_out = EXACT.add(paid_out, amount)
+        lines.append(_new(CostLine, ("output_tokens", outputs, of_output, amount)))
+    parts: Parts = _new(Parts, (paid_in, paid_out, tuple(lines)))
+    return parts
 
 
 def _charge(usage: Usage, rates: Rates, *, estimated: bool) -> Cost:
@@ -197,9 +296,7 @@ def _charge(usage: Usage, rates: Rates, *, estimated: bool) -> Cost:
     return Cost(
         state=CostState.ESTIMATED if estimated else state,
         total=EXACT.add(EXACT.add(sums["input"], sums["output"]), sums[""]),
-        input=sums["input"],
-        output=sums["output"],
-        lines=tuple(lines),
+        parts=Parts(sums["input"], sums["output"], tuple(lines)),
         table=rates.table,
         model=rates.model,
         unpriced=unpriced,

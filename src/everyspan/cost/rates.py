@@ -8,6 +8,7 @@ from decimal import Context, Decimal
 from typing import NamedTuple
 
 from everyspan.cost.match import Json
+from everyspan.model.money import CostState
 
 EXACT = Context(prec=60, traps=[])
 """Arithmetic of our own: the program around us may have lowered the precision of its threads, or set traps."""
@@ -58,10 +59,25 @@ class Rates:
     """Those of the two totals that cost something: without their count there is no whole price."""
     missing: tuple[str, ...]
     """Variants that were asked for and that the table lacks, such as `service_tier=flex` or `batch`."""
-    plain: tuple[Rate, Rate] | None
-    """The rates of the two totals, when a call that reports nothing else is charged by them alone."""
     by_minute: bool
     """The prices depend on the time of day."""
+
+
+class Quick(NamedTuple):
+    """The rates of the common kinds, for calls that stay below every threshold and use nothing else."""
+
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal | None
+    """None where these are paid as the total that they are part of; so are the two after it."""
+    cache_write: Decimal | None
+    reasoning: Decimal | None
+    most: int
+    """Input tokens from which on another rate may hold."""
+    state: CostState
+    table: str
+    model: str
+    missing: tuple[str, ...]
 
 
 class Units:
@@ -93,7 +109,6 @@ class Units:
             kinds=frozenset(prices),
             totals=tuple(rate.kind for rate in vector if rate.kind in _TOTALS and rate.base),
             missing=missing,
-            plain=_plain(vector),
             by_minute=by_minute,
         )
 
@@ -127,10 +142,3 @@ class Units:
 def _each(price: str, per: int, times: Decimal) -> Decimal:
     each = EXACT.divide(Decimal(price), Decimal(per))
     return each if times == 1 else EXACT.multiply(each, times)
-
-
-def _plain(rates: tuple[Rate, ...]) -> tuple[Rate, Rate] | None:
-    by_kind = {rate.kind: rate for rate in rates}
-    if "requests" in by_kind or not by_kind.keys() >= set(_TOTALS):
-        return None
-    return by_kind["input_tokens"], by_kind["output_tokens"]

@@ -17,7 +17,7 @@ from pathlib import Path
 from everyspan.cost import names
 from everyspan.cost.contract import Contract, ContractRow
 from everyspan.cost.match import Json, Line, Provider, matches
-from everyspan.cost.rates import EXACT, FACTOR, Rates, Units
+from everyspan.cost.rates import EXACT, FACTOR, Quick, Rates, Units
 
 PRICES = Path(__file__).with_name("prices.jsonl")
 
@@ -26,7 +26,7 @@ MAX_NAME_LENGTH = 256
 
 _MINUTE_NS = 60 * 1_000_000_000
 _DAY_MINUTES = 24 * 60
-_DAY_NS = _DAY_MINUTES * _MINUTE_NS
+DAY_NS = _DAY_MINUTES * _MINUTE_NS
 _CACHED_NAMES = 4096
 _CACHED_RATES = 4096
 _STANDARD_TIERS = frozenset({"", "auto", "default", "on_demand", "standard"})
@@ -68,6 +68,8 @@ class Table:
         self.contract = contract or Contract()
         """What the user pays that is not on the list."""
         self._contracts = {self._contract_id(name): name for name in self.contract.providers()}
+        self.quick: dict[tuple[object, ...], Quick] = {}
+        """For `price`: what it found for calls like one that it has seen, by all that decides but the tokens."""
         # Two lists can not know each other's answer: the caches belong to the instance.
         self._of_day = lru_cache(_CACHED_RATES)(self._rates_of_day)
         self._model = lru_cache(_CACHED_NAMES)(self._find_model)
@@ -107,7 +109,7 @@ class Table:
         ):
             return None
         asked = (model, provider, server_address, service_tier, batch, region)
-        found = self._of_day(at_ns // _DAY_NS, *asked)
+        found = self._of_day(at_ns // DAY_NS, *asked)
         if found is not None and found.by_minute:
             known = self._model(model, provider, server_address)
             assert known is not None

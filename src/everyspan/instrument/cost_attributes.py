@@ -14,25 +14,26 @@ def cost_attributes(bill: Cost, *, unbilled: bool = False) -> dict[str, Attribut
     Args:
         unbilled: another span has the bill of this call: who adds up `gen_ai.usage.cost` must not find it here.
     """
+    paid_in, paid_out, paid = bill.parts
     found: dict[str, AttributeValue] = {names.COST_STATE: bill.state._value_}
     if bill.total is not None:
         found[names.COST_TOTAL] = f"{bill.total:f}"
         if not unbilled:
             # A float, because that is what others expect under this name; the exact amount stands beside it.
             found[names.USAGE_COST] = float(bill.total)
-    if bill.input is not None:
-        found[names.COST_INPUT] = f"{bill.input:f}"
-    if bill.output is not None:
-        found[names.COST_OUTPUT] = f"{bill.output:f}"
+    if paid_in is not None:
+        found[names.COST_INPUT] = f"{paid_in:f}"
+    if paid_out is not None:
+        found[names.COST_OUTPUT] = f"{paid_out:f}"
     if bill.table:
         found[names.COST_TABLE] = bill.table
     if bill.model:
         found[names.COST_MODEL] = bill.model
     if bill.unpriced:
         found[names.COST_UNPRICED] = tuple(bill.unpriced)
-    if bill.lines:
+    if paid:
         # The kinds and numbers are ours: nothing in them needs escaping.
-        lines = [f'["{line.kind}",{line.tokens},"{line.rate:f}","{line.amount:f}"]' for line in bill.lines]
+        lines = [f'["{line.kind}",{line.tokens},"{line.rate:f}","{line.amount:f}"]' for line in paid]
         found[names.COST_LINES] = f"[{','.join(lines)}]"
     return found
 
@@ -47,6 +48,7 @@ def langfuse_cost_details(bill: Cost, *, unbilled: bool = False) -> str:
         return '{"total":0}'
     if bill.total is None:
         return ""
-    details = {"input": bill.input, "output": bill.output, "total": bill.total}
+    paid_in, paid_out, _ = bill.parts
+    details = {"input": paid_in, "output": paid_out, "total": bill.total}
     known = [f'"{kind}":{amount:f}' for kind, amount in details.items() if amount is not None]
     return f"{{{','.join(known)}}}"
