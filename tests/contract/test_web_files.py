@@ -105,3 +105,12 @@ def answered(endpoint: Endpoint, client: str, accepts: str) -> tuple[dict[str, s
     asyncio.run(Starlette(routes=[endpoint.route()])(scope, receive, send))
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return headers, b"".join(message.get("body", b"") for message in sent)
+
+
+@pytest.mark.parametrize("odd", ["half \ud83d", 2**70])
+def test_what_has_no_usual_form_in_json_is_answered_all_the_same(odd: object) -> None:
+    headers, body = answered(Endpoint(path="/", about="", answer=lambda asked: [odd, "é"]), "127.0.0.1", "")
+
+    assert headers["content-type"] == "application/json"
+    assert json.loads(body)[1] == "é"
+    assert str(json.loads(body)[0]) == str(odd)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -79,9 +80,12 @@ def _squeezed(answer: Response, request: Request) -> Response:
 
 def json_response(content: object, *, status: int = 200) -> Response:
     """`content` as JSON that no cache keeps."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    # A lone surrogate can not have come in through protobuf; should one, it must not turn an answer into a 500.
-    body = text.encode("utf-8", "backslashreplace")
+    try:
+        body = orjson.dumps(content)
+    except TypeError:
+        # A number of more than 64 bits, or a lone surrogate: neither must turn an answer into a 500.
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        body = text.encode("utf-8", "backslashreplace")
     return Response(
         body, status_code=status, media_type="application/json", headers={"cache-control": NO_STORE}
     )
