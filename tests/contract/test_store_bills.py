@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -136,6 +137,39 @@ def test_the_order_of_arrival_changes_nothing(tmp_path: Path, name: str) -> None
         store.close()
 
     assert all(answer == answers[0] for answer in answers)
+
+
+@pytest.mark.parametrize("repeated_id", [False, True])
+def test_the_order_of_arrival_changes_nothing_in_a_trace_of_hundreds_of_spans(
+    tmp_path: Path, repeated_id: bool
+) -> None:
+    rows = [span(1, trace_id=trace_id(1))]
+    for first in range(10, 1000, 10):
+        sums_up = first % 40 == 0
+        spent: dict[str, Any] = (
+            {"cost": "0.50", "usage": Usage(input_tokens=200, output_tokens=20)} if sums_up else {}
+        )
+        rows += [
+            below(first, 1, response_id=f"{ID}-{first}" if first % 20 else "", **spent),
+            span(first + 1, trace_id=trace_id(1), parent_id=span_id(first)),
+            below(first + 2, first + 1, None if first % 30 and not sums_up else "0.25"),
+            call(first + 3, trace_id=trace_id(first), response_id=f"{ID}-{first}"),
+        ]
+        if sums_up:
+            rows.append(below(first + 4, first))
+    if repeated_id:
+        rows.append(below(10, 500, key="h:of another life"))
+    shuffled = random.Random(1).sample(rows, len(rows))
+    at_once, bit_by_bit = SqliteStore(tmp_path / "at once.db"), SqliteStore(tmp_path / "bit by bit.db")
+
+    at_once.insert(rows)
+    for start in range(0, len(rows), 7):
+        bit_by_bit.insert(shuffled[start : start + 7])
+
+    assert len(reasons(at_once)) >= 50
+    assert everything(bit_by_bit) == everything(at_once)
+    at_once.close()
+    bit_by_bit.close()
 
 
 def test_recordings_in_traces_of_their_own_are_one_call_too(store: Store) -> None:

@@ -123,8 +123,8 @@ def _span_conditions(wanted: SpanFilter) -> Where:
         _one_of(where, column, values)
     if wanted.span_ids:
         # As the index has it; the condition above decides, whose plus keeps SQLite from putting its value in here.
-        parts = sorted({span_id[:8] for span_id in wanted.span_ids})
-        where.add(f"substr(span_id, 1, 8) IN ({', '.join('?' * len(parts))})", *parts)
+        parts = sorted({span_id[-8:] for span_id in wanted.span_ids})
+        where.add(f"substr(span_id, -8) IN ({', '.join('?' * len(parts))})", *parts)
     if wanted.parent_id == "":
         where.add("parent_id IS NULL")
     elif wanted.parent_id is not None:

@@ -23,13 +23,10 @@ _WITH_TWO_CALLS = """
 SELECT trace_id AS found FROM spans WHERE project = ? AND trace_id IN ({})
 AND (cost_state IS NOT NULL OR unbilled != '') GROUP BY trace_id HAVING count(*) > 1
 """
-_CALLS = """
-SELECT key, trace_id, span_id, parent_id, start_ns, end_ns, response_id, cost_state, cost, input_tokens, output_tokens,
-    writer IS NOT NULL, unbilled
-FROM spans WHERE project = ? AND trace_id = ? AND cost_state IS NOT NULL
-"""
+_COLUMNS = """key, trace_id, span_id, parent_id, start_ns, end_ns, response_id, cost_state, cost, input_tokens,
+    output_tokens, writer IS NOT NULL, unbilled"""
+_CALLS = f"SELECT {_COLUMNS} FROM spans WHERE project = ? AND trace_id = ? AND cost_state IS NOT NULL"
 _ROW = "SELECT * FROM spans WHERE project = ? AND key = ?"
-_OUTLINE = "SELECT span_id, parent_id, cost_state IS NOT NULL FROM spans WHERE project = ? AND trace_id = ?"
 _PARENTS = "SELECT key, span_id, parent_id FROM spans WHERE project = ? AND trace_id = ?"
 _SURE = f"project = ? AND length(response_id) >= {SURE_ID_LENGTH} AND response_id IN ({{}})"
 _SHARED = f"SELECT response_id AS found FROM spans WHERE {_SURE} GROUP BY response_id HAVING count(*) > 1"
@@ -38,8 +35,24 @@ _CROWDED = (
     f" AND (unbilled = '' OR unbilled LIKE '{SAME_CALL}%') GROUP BY response_id HAVING count(*) > {CROWD}"
 )
 # In a crowd the others lost against the best one for good; only it, and what is new, can still change.
-_SHARING = f"SELECT DISTINCT trace_id AS found FROM spans WHERE {_SURE} AND unbilled != '{ONE_OF_MANY}'"
-_SHARING_ALL = f"SELECT DISTINCT trace_id AS found FROM spans WHERE {_SURE}"
+_SHARING = f"SELECT trace_id, span_id FROM spans WHERE {_SURE} AND unbilled != '{ONE_OF_MANY}'"
+_SHARING_ALL = f"SELECT trace_id, span_id FROM spans WHERE {_SURE}"
+
+_BIG = 200
+"""Spans of a trace from which on only the neighbours of what came are looked at: all of it would be read again for each
+batch, which made traces of ten thousand spans take minutes."""
+_SIZE = "SELECT spans FROM traces WHERE project = ? AND trace_id = ?"
+_BY_ID = f"""
+SELECT {_COLUMNS} FROM spans INDEXED BY spans_by_id
+WHERE substr(span_id, -8) IN ({{}}) AND span_id IN ({{}}) AND project = ? AND trace_id = ?
+"""
+_BELOW = """
+SELECT span_id FROM spans INDEXED BY spans_by_parent
+WHERE parent_id IS NOT NULL AND substr(parent_id, -8) IN ({}) AND parent_id IN ({}) AND project = ? AND trace_id = ?
+"""
+
+Spans = dict[str, set[str]]
+"""Span ids by trace id."""
 
 
 def settle(
@@ -60,115 +73,171 @@ def settle(
     for row in (*come, *gone):
         of_project[row.project].append(row)
     for project, rows in of_project.items():
-        came: dict[str, set[str]] = defaultdict(set)
-        for row in rows:
-            if (project, row.trace_id) not in lone:
-                came[row.trace_id].add(row.span_id)
-        if gone:
-            traces = set(_found(connection, _WITH_TWO_CALLS, project, came))
-        else:
-            traces = {trace for trace, spans in came.items() if _connected(connection, project, trace, spans)}
+        judging = _Judging(connection, project)
+        judging.whole |= {row.trace_id for row in gone if row.project == project}
+        several = {row.trace_id for row in rows if (project, row.trace_id) not in lone}
+        seeds: Spans = defaultdict(set)
+        for trace_id in judging.with_two_calls(several):
+            seeds[trace_id] |= {row.span_id for row in rows if row.trace_id == trace_id}
         # Where the best one of a crowd may be gone, all of it has to be looked at.
-        traces |= _sharing(connection, project, rows, sql=_SHARING_ALL if gone else _SHARING)
-        calls = _closure(connection, project, traces)
-        if calls:
-            changed += _rebilled(connection, project, calls, traces)
+        for trace_id, spans in judging.sharing(rows, sql=_SHARING_ALL if gone else _SHARING).items():
+            seeds[trace_id] |= spans
+        judging.gather(seeds)
+        changed += judging.rebilled()
     return changed
 
 
-def _connected(connection: sqlite3.Connection, project: str, trace_id: str, came: set[str]) -> bool:
-    """Whether one of the spans that came is a call with a call above or below it, or stands between two.
+class _Judging:
+    """The calls of one project that may share a bill with what came or went."""
 
-    Without, no bill of the trace can have changed, however many calls it has. Says yes when in doubt.
-    """
-    cursor = connection.cursor()
-    cursor.row_factory = None
-    spans = cursor.execute(_OUTLINE, (project, trace_id)).fetchall()
-    parents = {span_id: parent_id for span_id, parent_id, _ in spans}
-    if len(parents) < len(spans):
-        return True  # ids that stand twice
-    calls = {span_id for span_id, _, is_call in spans if is_call}
-    above_others = came.intersection(parents.values())
-    for span_id in came:
-        if span_id in above_others and span_id in calls:
-            return True
-        if (span_id in above_others or span_id in calls) and _has_call_above(span_id, parents, calls):
-            return True
-    return False
+    def __init__(self, connection: sqlite3.Connection, project: str) -> None:
+        self._connection = connection
+        self._project = project
+        self._calls: dict[str, Call] = {}
+        self._parents: dict[tuple[str, str], str | None] = {}
+        self._read: set[str] = set()
+        self.whole: set[str] = set()
+        """Traces to be read whole, however big."""
+
+    def with_two_calls(self, traces: Collection[str]) -> list[str]:
+        big = [trace_id for trace_id in traces if self._is_big(trace_id)]
+        return [*big, *self._found(_WITH_TWO_CALLS, set(traces).difference(big))]
+
+    def sharing(self, rows: Iterable[SpanRow | Call], sql: str = _SHARING) -> Spans:
+        """Spans with a response id that one of these rows has and another span too."""
+        shared = self._found(_SHARED, _sure_ids(rows))
+        spans: Spans = defaultdict(set)
+        for row in self._ask(sql, set(shared)):
+            spans[row["trace_id"]].add(row["span_id"])
+        return spans
+
+    def gather(self, seeds: Spans) -> None:
+        """Read the calls around these spans, and around those that share a response id with one of them, and so on."""
+        for _ in range(_MOST_ROUNDS):
+            found = [call for trace_id in sorted(seeds) for call in self._around(trace_id, seeds[trace_id])]
+            new = [call for call in found if call.key not in self._calls]
+            self._calls |= {call.key: call for call in new}
+            if not new or len(self._read) > _MOST_TRACES:
+                break
+            seeds = {
+                trace_id: left
+                for trace_id, spans in self.sharing(new).items()
+                if (left := {span_id for span_id in spans if (trace_id, span_id) not in self._parents})
+            }
+
+    def rebilled(self) -> list[tuple[SpanRow, SpanRow]]:
+        """Write the bills that are others now."""
+        calls = self._calls.values()
+        crowded = set(self._found(_CROWDED, _sure_ids(calls)))
+        changed = []
+        for key, reason in new_reasons(calls, self._parents, crowded).items():
+            row = row_of(self._connection.execute(_ROW, (self._project, key)).fetchone(), [""] * len(BODY))
+            changed.append((row, replace(row, unbilled=reason)))
+        self._connection.executemany(
+            "UPDATE spans SET unbilled = ? WHERE project = ? AND key = ?",
+            ((after.unbilled, self._project, after.key) for _, after in changed),
+        )
+        return changed
+
+    def _is_big(self, trace_id: str) -> bool:
+        size = self._connection.execute(_SIZE, (self._project, trace_id)).fetchone()
+        return size is not None and size["spans"] > _BIG and trace_id not in self.whole
+
+    def _around(self, trace_id: str, spans: Collection[str]) -> list[Call]:
+        """The calls of a trace, or of a big one those that have one of these spans above or below them, and theirs."""
+        if trace_id in self._read and trace_id in self.whole:
+            return []
+        self._read.add(trace_id)
+        if self._is_big(trace_id):
+            rows = self._family(trace_id, spans)
+            if rows is not None:
+                self._parents |= {(trace_id, span_id): row["parent_id"] for span_id, row in rows.items()}
+                return [_call(row) for row in rows.values() if row["cost_state"] is not None]
+        self.whole.add(trace_id)
+        at = (self._project, trace_id)
+        # Sorted here: for an order by key SQLite would walk through all spans of the project instead of this trace's.
+        for _, span_id, parent_id in sorted(map(tuple, self._connection.execute(_PARENTS, at))):
+            self._parents[trace_id, span_id] = parent_id
+        return [_call(row) for row in self._connection.execute(_CALLS, at)]
+
+    def _family(self, trace_id: str, spans: Collection[str]) -> dict[str, sqlite3.Row] | None:
+        """Everything below the highest call above each of these spans, with what stands above it up to the root.
+
+        None when two spans of the trace have one id, so that only the whole tells who is below whom.
+        """
+        rows: dict[str, sqlite3.Row] = {}
+        asked: set[str] = set()
+        waiting = set(spans)
+        while waiting:
+            found = list(self._of_trace(_BY_ID, trace_id, waiting))
+            asked |= waiting
+            rows |= {row["span_id"]: row for row in found}
+            waiting = {row["parent_id"] for row in found if row["parent_id"] is not None} - asked
+            if len(found) > len({row["span_id"] for row in found}):
+                return None
+        seen = waiting = {_highest(span_id, rows) for span_id in spans}
+        while waiting:
+            waiting = {row["span_id"] for row in self._of_trace(_BELOW, trace_id, waiting)} - seen
+            seen = seen | waiting
+            found = list(self._of_trace(_BY_ID, trace_id, waiting - rows.keys()))
+            rows |= {row["span_id"]: row for row in found}
+            if len(found) > len({row["span_id"] for row in found}):
+                return None
+        return rows
+
+    def _of_trace(self, sql: str, trace_id: str, span_ids: Iterable[str]) -> Iterator[sqlite3.Row]:
+        for some in _portions(span_ids):
+            marks, ends = ", ".join("?" * len(some)), [span_id[-8:] for span_id in some]
+            yield from self._connection.execute(
+                sql.format(marks, marks), (*ends, *some, self._project, trace_id)
+            )
+
+    def _found(self, sql: str, values: Iterable[str]) -> Iterator[str]:
+        return (row["found"] for row in self._ask(sql, values))
+
+    def _ask(self, sql: str, values: Iterable[str]) -> Iterator[sqlite3.Row]:
+        for some in _portions(values):
+            yield from self._connection.execute(
+                sql.format(", ".join("?" * len(some))), (self._project, *some)
+            )
 
 
-def _has_call_above(span_id: str, parents: Mapping[str, str | None], calls: Collection[str]) -> bool:
-    seen = {span_id}
-    above = parents.get(span_id)
-    while above is not None and above not in seen:  # ids can form a ring
-        if above in calls:
-            return True
-        seen.add(above)
-        above = parents.get(above)
-    return False
-
-
-def _closure(connection: sqlite3.Connection, project: str, traces: set[str]) -> list[Call]:
-    """All calls of these traces, and of those that share a response id with one of them; `traces` grows."""
-    calls: list[Call] = []
-    new = set(traces)
-    for _ in range(_MOST_ROUNDS):
-        if not new or len(traces) > _MOST_TRACES:
-            break
-        found = [call for trace_id in sorted(new) for call in _calls(connection, project, trace_id)]
-        calls += found
-        new = _sharing(connection, project, found) - traces
-        traces |= new
-    return calls
-
-
-def _sharing(
-    connection: sqlite3.Connection, project: str, rows: Iterable[SpanRow | Call], sql: str = _SHARING
-) -> set[str]:
-    """Traces with a response id that one of these rows has and another span too."""
-    shared = _found(connection, _SHARED, project, _sure_ids(rows))
-    return set(_found(connection, sql, project, set(shared)))
+def _highest(span_id: str, rows: Mapping[str, sqlite3.Row]) -> str:
+    """The highest call above a span; the span itself when there is none."""
+    highest = at = span_id
+    seen: set[str] = set()
+    while at in rows and at not in seen:  # ids can form a ring
+        seen.add(at)
+        if rows[at]["cost_state"] is not None:
+            highest = at
+        at = rows[at]["parent_id"] or ""
+    return highest
 
 
 def _sure_ids(rows: Iterable[SpanRow | Call]) -> set[str]:
     return {row.response_id for row in rows if len(row.response_id) >= SURE_ID_LENGTH}
 
 
-def _rebilled(
-    connection: sqlite3.Connection, project: str, calls: Sequence[Call], traces: Iterable[str]
-) -> list[tuple[SpanRow, SpanRow]]:
-    parents = {}
-    for trace_id in sorted(traces):
-        # Sorted here: for an order by key SQLite would walk through all spans of the project instead of this trace's.
-        for _, span_id, parent_id in sorted(map(tuple, connection.execute(_PARENTS, (project, trace_id)))):
-            parents[trace_id, span_id] = parent_id
-    crowded = set(_found(connection, _CROWDED, project, _sure_ids(calls)))
-    changed = []
-    for key, reason in new_reasons(calls, parents, crowded).items():
-        row = row_of(connection.execute(_ROW, (project, key)).fetchone(), [""] * len(BODY))
-        changed.append((row, replace(row, unbilled=reason)))
-    connection.executemany(
-        "UPDATE spans SET unbilled = ? WHERE project = ? AND key = ?",
-        ((after.unbilled, project, after.key) for _, after in changed),
-    )
-    return changed
-
-
-def _calls(connection: sqlite3.Connection, project: str, trace_id: str) -> Iterator[Call]:
-    for stored in connection.execute(_CALLS, (project, trace_id)):
-        key, trace, span, parent, start, end, response, state, cost, inputs, outputs, stamped, unbilled = (
-            stored
-        )
-        tokens = None if inputs is None and outputs is None else (inputs or 0, outputs or 0)
-        money = exact.from_text(cost)
-        yield Call(
-            key, trace, span, parent, start, end, response, state, money, tokens, bool(stamped), unbilled
-        )
-
-
-def _found(connection: sqlite3.Connection, sql: str, project: str, values: Iterable[str]) -> Iterator[str]:
+def _portions(values: Iterable[str]) -> Iterator[list[str]]:
     ordered = sorted(values)
     for start in range(0, len(ordered), _AT_ONCE):
-        some = ordered[start : start + _AT_ONCE]
-        for row in connection.execute(sql.format(", ".join("?" * len(some))), (project, *some)):
-            yield row["found"]
+        yield ordered[start : start + _AT_ONCE]
+
+
+def _call(stored: sqlite3.Row) -> Call:
+    key, trace, span, parent, start, end, response, state, cost, inputs, outputs, stamped, unbilled = stored
+    tokens = None if inputs is None and outputs is None else (inputs or 0, outputs or 0)
+    return Call(
+        key,
+        trace,
+        span,
+        parent,
+        start,
+        end,
+        response,
+        state,
+        exact.from_text(cost),
+        tokens,
+        bool(stamped),
+        unbilled,
+    )
