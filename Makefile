@@ -6,6 +6,7 @@
 #   make fuzz     Schemathesis against every route of the collector, with two projects, in an environment of its own
 #   make test-overlaps  one bill for each call beside OpenInference, OpenLLMetry, OpenTelemetry GenAI, Logfire, Langfuse
 #   make test-frameworks  a run example of each framework in docs/frameworks.md, checked: spans are calls, one bill
+#   make test-proxy  litellm's proxy server as a process with everyspan in it, and what of litellm needs the proxy's packages
 #   make torture  the reliability suite in its full size: about two hours, see docs/reliability.md
 #   make check    formatting, lint, types, import contracts
 #   make prices   the price table from the pinned packages; says what changed
@@ -20,11 +21,12 @@ OLDEST := .venv-oldest/bin
 OLDEST_CLIENTS := .venv-oldest-clients/bin
 OVERLAPS := .venv-overlaps/bin
 FRAMEWORKS := .venv-frameworks/bin
+PROXY := .venv-proxy/bin
 
 # litellm otherwise fetches its price map over the network while it is imported.
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: help setup demo test test-oldest test-clients fuzz test-overlaps test-frameworks bench-clients soak torture check format prices bench lock clean
+.PHONY: help setup demo test test-oldest test-clients fuzz test-overlaps test-frameworks test-proxy bench-clients soak torture check format prices bench lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -72,6 +74,12 @@ test-overlaps: .venv-overlaps/.ready
 test-frameworks: .venv-frameworks/.ready
 	@$(FRAMEWORKS)/python -m pytest tests/frameworks $(ARGS)
 
+.venv-proxy/.ready: requirements/bootstrap.txt requirements/proxy.txt pyproject.toml scripts/environment.py
+	@$(PYTHON) scripts/environment.py .venv-proxy requirements/proxy.txt
+
+test-proxy: .venv-proxy/.ready
+	@$(PROXY)/python -m pytest tests/proxy tests/e2e/test_litellm_surface.py $(ARGS)
+
 # What a call and a chunk take longer, beside OpenInference, OpenLLMetry, Logfire and Langfuse, which are in that environment.
 bench-clients: .venv-overlaps/.ready
 	@$(OVERLAPS)/python -m benchmarks.clients $(ARGS)
@@ -117,7 +125,9 @@ lock: .venv/.ready
 	  --output-file requirements/overlaps.txt
 	$(COMPILE) requirements/frameworks.in pyproject.toml --extra all --group build --group clients --group test --upgrade \
 	  --exclude-newer "7 days" --override requirements/overrides.txt --output-file requirements/frameworks.txt
+	$(COMPILE) requirements/proxy.in pyproject.toml --extra server --group build --group test --upgrade \
+	  --exclude-newer "7 days" --override requirements/overrides.txt --output-file requirements/proxy.txt
 
 clean:
-	rm -rf .venv .venv-oldest .venv-oldest-clients .venv-clients .venv-overlaps .venv-frameworks .demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-oldest .venv-oldest-clients .venv-clients .venv-overlaps .venv-frameworks .venv-proxy .demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from everyspan.errors import BudgetExceeded
 from everyspan.instrument import patch
 from everyspan.instrument.sdk.answer import SdkAnswer
-from everyspan.instrument.sdk.batches import Lines, Result, tapped
+from everyspan.instrument.sdk.batches import Lines, Result, may_be_results, tapped
 from everyspan.instrument.sdk.bodies import BodyWatch, Watch, decoded, drop_ends, watch
 from everyspan.instrument.sdk.calls import Calls, arun, run
 from everyspan.instrument.sdk.reads import AsyncReads, Hides, Reads
@@ -75,7 +75,7 @@ class StainlessHooks:
                 answer._raw_iterator = tapped(
                     answer._raw_iterator, Lines(self._calls, args[0], self._library.batch_line)
                 )
-            elif kind == "HttpxBinaryResponseContent" and answer.content[:1] == b"{":
+            elif kind == "HttpxBinaryResponseContent" and may_be_results(answer.content):
                 lines = Lines(self._calls, args[0], self._library.batch_line)
                 lines.saw(answer.content)
                 lines.ended()

@@ -94,6 +94,13 @@ class Lines:
             TALLY.fault("read a batch's results", error)
 
 
+def may_be_results(file: bytes) -> bool:
+    """Whether a file begins as OpenAI's results do: training data is as long, and not worth decoding."""
+    end = file.find(b"\n")
+    first = file[: end if end >= 0 else None]
+    return first[:1] == b"{" and b'"custom_id"' in first and b'"response"' in first
+
+
 def tapped(source: Any, lines: Lines) -> Any:
     """An iterator of bytes that also go to `lines`, as it is read: sync or async as `source` is."""
     return _atapped(source, lines) if hasattr(source, "__anext__") else _tapped(source, lines)
