@@ -89,7 +89,7 @@ def test_what_other_writers_left_counts_against_the_limit(tmp_path: Path, little
     assert end(second, 1, text=TEXT) is Kept.MEMORY
     assert second.crowded
     drain(first.backlog())
-    second._keeper._room._look_at_s = 0.0  # it looks again within ten seconds
+    second._keeper.room._look_at_s = 0.0  # it looks again within ten seconds
     time.sleep(0.06)
     assert end(second, 2, text=TEXT) is Kept.DISK
 
@@ -196,7 +196,7 @@ def test_a_recorder_that_waits_goes_on_when_the_sender_makes_room(
     found: list[Found] = []
 
     def send() -> None:
-        while len(seqs(found)) < last + 100:
+        while len(set(seqs(found))) < last + 100:
             found.extend(drain(log.backlog()))
 
     thread = threading.Timer(0.1, send)
@@ -206,8 +206,8 @@ def test_a_recorder_that_waits_goes_on_when_the_sender_makes_room(
         assert end(log, last + number, text=TEXT) is not Kept.DROPPED
     thread.join(30)
 
-    # Sorted: what memory holds may be sent before what the disk has taken meanwhile.
-    assert sorted(seqs(found)) == list(range(1, last + 101))
+    # What memory holds may be sent before what the disk has taken, and once more when the disk takes it meanwhile.
+    assert set(seqs(found)) == set(range(1, last + 101))
     assert log.counts().dropped == {}
 
 

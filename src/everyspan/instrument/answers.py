@@ -12,7 +12,6 @@ from opentelemetry.util.types import AttributeValue
 from everyspan.cost.price import Purchase, price
 from everyspan.cost.usage import attributes_of, langfuse_usage_details, usage_from
 from everyspan.instrument.cost_attributes import cost_attributes, langfuse_cost_details
-from everyspan.model.destination import Dialect
 from everyspan.model.money import Cost
 from everyspan.model.usage import Usage
 from everyspan.record import names
@@ -28,6 +27,10 @@ _REASONS: dict[tuple[str, ...], tuple[str, ...]] = {
     reasons: reasons for reasons in (("stop",), ("length",), ("tool_calls",))
 }
 """How nearly all answers end: the same object each time, so that the encoder knows it again."""
+
+_COMPLETE = (
+    End.COMPLETE
+)  # a member of an enum takes longer to look up than many a line that uses it (Python 3.11)
 
 
 class Answered:
@@ -80,13 +83,13 @@ class Answered:
                 server_address=self.server_address,
                 at_ns=call.started_ns,
                 cache_hit=self.cache_hit,
-                estimated=self.usage is not None and (end is not End.COMPLETE or names.USAGE_SOURCE in found),
+                estimated=self.usage is not None and (end is not _COMPLETE or names.USAGE_SOURCE in found),
             )
         )
         if call.budgets and names.UNBILLED not in found:
             charge(call.budgets, bill)
         found.update(cost_attributes(bill, unbilled=names.UNBILLED in found))
-        if Dialect.LANGFUSE in registry.dialects:
+        if registry.for_langfuse:
             found.update(self._langfuse(call, bill, unbilled=names.UNBILLED in found))
         return found
 
@@ -101,9 +104,9 @@ class Answered:
     def _write_messages(self, found: dict[str, AttributeValue], registry: Registry) -> None:
         if not self.messages:
             return
-        if Dialect.OTLP in registry.dialects:
+        if registry.for_otlp:
             found[names.OUTPUT_MESSAGES] = messages_as_json(self.messages)
-        if Dialect.LANGFUSE in registry.dialects:
+        if registry.for_langfuse:
             found[names.LANGFUSE_OUTPUT] = as_json(
                 self.messages[0] if len(self.messages) == 1 else self.messages
             )
@@ -169,9 +172,9 @@ class ChatAnswer:
             found.update({names.RESPONSE_MODEL: model} if model else {})
         found.update(self._input_usage())
         grown: dict[str, tuple[str, str]] = {}
-        if Dialect.OTLP in self._registry.dialects:
+        if self._registry.for_otlp:
             grown[names.OUTPUT_MESSAGES] = growing.take_genai()
-        if Dialect.LANGFUSE in self._registry.dialects:
+        if self._registry.for_langfuse:
             grown[names.LANGFUSE_OUTPUT] = growing.take_chat()
         grows = [(name, text) for name, (text, _) in grown.items() if text]
         closes = {name: end for name, (_, end) in grown.items() if end}

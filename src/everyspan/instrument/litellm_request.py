@@ -11,7 +11,6 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, Span, set_span_in_context
 from opentelemetry.util.types import AttributeValue
 
-from everyspan.model.destination import Dialect
 from everyspan.record import names
 from everyspan.record.attributes import attribute_of
 from everyspan.record.headers import named_span
@@ -114,7 +113,7 @@ def _read(operation: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], regi
     metadata = kwargs.get("metadata") or {}
     if type(metadata) is not dict and not isinstance(metadata, Mapping):
         metadata = {}
-    if Dialect.LANGFUSE in registry.dialects:
+    if registry.for_langfuse:
         found[names.LANGFUSE_TYPE] = "embedding" if operation == "embeddings" else "generation"
         if parameters:
             found[names.LANGFUSE_PARAMETERS] = as_json(parameters)
@@ -136,11 +135,11 @@ def _write_input(
 ) -> None:
     tools = kwargs.get("tools")
     if prompt is not None:
-        if Dialect.OTLP in registry.dialects:
+        if registry.for_otlp:
             found[names.INPUT_MESSAGES] = messages_as_json(prompt)
-        if Dialect.LANGFUSE in registry.dialects:
+        if registry.for_langfuse:
             found[names.LANGFUSE_INPUT] = as_json({"messages": prompt, "tools": tools} if tools else prompt)
-    if tools and Dialect.OTLP in registry.dialects:
+    if tools and registry.for_otlp:
         found[names.TOOL_DEFINITIONS] = as_json(tools)
 
 

@@ -36,9 +36,10 @@ class Begun(NamedTuple):
 
     def is_start_of(self, span: ReadableSpan, attributes: Attributes) -> bool:
         """Whether a span with these attributes still begins as it did: with the very same objects."""
-        if not self.encoded or len(attributes) < len(self.attributes) or span.name is not self.name:
+        own = self.attributes
+        if not self.encoded or span.name is not self.name or len(attributes) < len(own):
             return False
-        return all(map(is_, chain.from_iterable(self.attributes), chain.from_iterable(attributes)))
+        return all(map(is_, chain.from_iterable(own), chain.from_iterable(attributes)))
 
 
 class BegunSpans:

@@ -85,8 +85,10 @@ class ContentPolicy:
             elif type(value) is tuple and value and type(value[0]) is str:
                 short += map(str, value)
         together = "\n".join(short)
-        # Only many texts in a tuple, or in a row, can be as long as media.
-        return not may_hold_a_key(together) and (self._media.inline or not may_hold_media(together))
+        if may_hold_a_key(together):
+            return False
+        # Only texts in a tuple can be as long as media.
+        return len(together) < LEAST_MEDIA or self._media.inline or not may_hold_media(together)
 
     def applied(self, span: ReadableSpan) -> ReadableSpan:
         """The span as it may be written: itself, when nothing in it has to go."""

@@ -28,6 +28,9 @@ from everyspan.wire.frame import Kind
 from everyspan.wire.part import encode_part
 from everyspan.wire.stamp import PLACEHOLDER
 
+# A member of an enum takes longer to look up than many a line that uses it (Python 3.11).
+_START, _SPAN, _DROPPED, _DISOWNED = Kind.START, Kind.SPAN, Kept.DROPPED, Kept.DISOWNED
+
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
@@ -75,8 +78,10 @@ class Registry:
         self.flush = flush
         self._lock = threading.Lock()
         self.outlets: tuple[Outlet, ...] = ()
-        self.dialects: frozenset[Dialect] = frozenset()
-        """What the receivers understand: decides which attributes a call writes."""
+        self.for_otlp = False
+        """Whether a receiver reads OpenTelemetry's GenAI attributes: decides what a call writes."""
+        self.for_langfuse = False
+        """Whether a receiver reads Langfuse's."""
         self.masked: frozenset[str] = frozenset()
         """Ids of destinations before whose log a filter or mask of the user's stands, which sees whole spans only."""
         self._begun = BegunSpans()
@@ -93,7 +98,8 @@ class Registry:
                     return outlet
             outlet = Outlet(destination, self._open_log(destination))
             self.outlets = (*self.outlets, outlet)
-            self.dialects |= {destination.dialect}
+            self.for_otlp = self.for_otlp or destination.dialect is Dialect.OTLP
+            self.for_langfuse = self.for_langfuse or destination.dialect is Dialect.LANGFUSE
             return outlet
 
     def describe(self, more: Mapping[str, object]) -> None:
@@ -120,9 +126,9 @@ class Registry:
                 encoded = encode_started(judged if usable else ShedSpan(judged))
                 # A mask sees the whole at the end, too; and what replaces one attribute may depend on others.
                 usable = usable and self._policy.takes_pieces
-            kept = log.append(Kind.START, encoded.payload, stamp_at=encoded.stamp_at)
+            kept = log.append(_START, encoded.payload, stamp_at=encoded.stamp_at)
             writer = encoded.payload[encoded.stamp_at : encoded.stamp_at + WRITER_ID_LENGTH]
-            if kept is not Kept.DROPPED and not PLACEHOLDER.startswith(writer):
+            if kept is not _DROPPED and not PLACEHOLDER.startswith(writer):
                 wrote = WriterId(writer.decode())
                 begun = Begun(wrote, name, attributes, encoded.begun) if usable else Begun(wrote)
                 self._begun.remember((id(log), encoded.span_id), begun)
@@ -164,8 +170,8 @@ class Registry:
             begun = self._begun.take((id(outlet.log), span.context.span_id)) if span.context else None
             encoded = self._encoded_end(outlet.log, span, begun, extra)
             begun_by = begun.writer if begun is not None else None
-            kept = outlet.log.append(Kind.SPAN, encoded.payload, stamp_at=encoded.stamp_at, only_by=begun_by)
-            if kept is Kept.DISOWNED:
+            kept = outlet.log.append(_SPAN, encoded.payload, stamp_at=encoded.stamp_at, only_by=begun_by)
+            if kept is _DISOWNED:
                 TALLY.disowned += 1
             self._wake()
         except Exception as error:  # noqa: BLE001 - the guard of this entry point

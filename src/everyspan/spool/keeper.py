@@ -44,6 +44,10 @@ class Kept(Enum):
     DISOWNED = "nowhere, and without a number: the writer that may tell of it is another one"
 
 
+# A member of an enum takes longer to look up than many a line that uses it (Python 3.11).
+_PART, _DISK, _DROPPED = Kind.PART, Kept.DISK, Kept.DROPPED
+
+
 class _CapReachedError(OSError):
     """`cap_bytes` wait on disk."""
 
@@ -67,9 +71,10 @@ class Keeper:
         self.ring = Ring()
         self.placed = 0
         """Frames that reached a segment; it moves after the write, so that `sync` can read it without the lock."""
+        self.room = room
+        """How much may wait on disk."""
         self._root = root
         self._about: dict[str, object] = dict(about)
-        self._room = room
         self._drop = drop
         self._segment_bytes = segment_bytes
         self._write = SteadyWrite()
@@ -82,21 +87,16 @@ class Keeper:
         self._noticed: set[str] = set()
         self._finishing = False
 
-    @property
-    def crowded(self) -> bool:
-        """Whether four fifths of the cap are in use."""
-        return self.writer is not None and self.writer.waiting_bytes >= self._room.crowded_at_bytes
-
     def keep(self, kind: Kind, payload: bytes | bytearray, stamp_at: int | None) -> Kept:
         """Number one frame, stamp it, and put it where there is room."""
-        if kind is Kind.PART:
+        if kind is _PART:
             return self._keep_part(payload)
         writer = self.writer
         if writer is None or writer.closed:
             writer = self._new_writer()
         # From now on this number is a frame on disk or in memory, or it is told as dropped.
         seq = writer.last_seq = Seq(writer.last_seq + 1)
-        kept = Kept.DROPPED
+        kept = _DROPPED
         reason = INTERRUPTED
         try:
             if stamp_at is not None:
@@ -109,7 +109,7 @@ class Keeper:
             kept = self._whereabouts(writer, kind, seq)
             raise
         finally:
-            if kept is Kept.DISK:
+            if kept is _DISK:
                 self.tally.on_disk += kind in CARGO
             else:
                 self._account(kept, kind, seq, reason)
@@ -118,7 +118,9 @@ class Keeper:
     def _keep_part(self, payload: bytes | bytearray) -> Kept:
         """Write one PART frame, if that is easily done: it takes no number, and the SPAN frame will say it all."""
         writer = self.writer
-        if writer is None or writer.closed or self.ring or self._retry_at_s or self.crowded:
+        if writer is None or writer.closed or self.ring or self._retry_at_s:
+            return Kept.DROPPED
+        if writer.waiting_bytes >= self.room.crowded_at_bytes:
             return Kept.DROPPED
         try:
             writer.put(Kind.PART, 0, payload)
@@ -148,11 +150,11 @@ class Keeper:
         if writer is None or writer.closed:
             return False
         if size_bytes > RING_BYTES and not self._retry_at_s:
-            return not self._room.has_room(writer.id, writer.waiting_bytes, HEADER_BYTES + size_bytes)
+            return not self.room.has_room(writer.id, writer.waiting_bytes, HEADER_BYTES + size_bytes)
         if not self.ring and not self._retry_at_s:
             return False
         self.settle()
-        if not self._retry_at_s or not self._is_full or HEADER_BYTES + size_bytes > self._room.cap_bytes:
+        if not self._retry_at_s or not self._is_full or HEADER_BYTES + size_bytes > self.room.cap_bytes:
             return False
         return not self.ring.fits(size_bytes)
 
@@ -267,26 +269,26 @@ class Keeper:
         segment_bytes = self._segment_bytes
         if self._drop is Drop.OLDEST:
             # What gives way is a whole segment: it should be a small part of everything.
-            segment_bytes = max(min(segment_bytes, self._room.cap_bytes // 16), _LEAST_SEGMENT_BYTES)
+            segment_bytes = max(min(segment_bytes, self.room.cap_bytes // 16), _LEAST_SEGMENT_BYTES)
         self.writer = Writer(self._root, about=self._about, segment_bytes=segment_bytes, write=self._write)
         return self.writer
 
     def _place(self, writer: Writer, held: Held) -> Kept:
         if len(held.payload) > MAX_PAYLOAD_BYTES:
-            return Kept.DROPPED
+            return _DROPPED
         now_s = monotonic_s()
         if now_s >= writer.look_at_s and writer.vanished():  # it asks the clock too, a call later
             self._start_over(writer)
         if (not self._retry_at_s or now_s >= self._retry_at_s) and self._tried(writer, held):
-            return Kept.DISK
+            return _DISK
         # The caller may use its bytearray again, so memory gets a copy.
         held = held._replace(payload=bytes(held.payload))
         while not self.ring.offer(held):
             if self._drop is not Drop.OLDEST or not self._is_full or not self._gave_way(writer):
                 self._notice_loss(writer, len(held.payload))
-                return Kept.DROPPED
+                return _DROPPED
             if self._tried(writer, held):
-                return Kept.DISK
+                return _DISK
         return Kept.MEMORY
 
     def _tried(self, writer: Writer, held: Held | None) -> bool:
@@ -294,7 +296,7 @@ class Keeper:
             if any(self._owed):
                 self._catch_up(writer)
             if held is not None:
-                self._to_disk(writer, *held)
+                self._to_disk(writer, held)
         except OSError as error:
             at_cap = isinstance(error, _CapReachedError)
             self._refusal = CAP if at_cap else DISK
@@ -330,7 +332,7 @@ class Keeper:
 
     def _full(self, writer: Writer) -> str:
         return (
-            f"the spool {self._root} is at its limit of {self._room.cap_bytes} bytes, {writer.waiting_bytes} of them "
+            f"the spool {self._root} is at its limit of {self.room.cap_bytes} bytes, {writer.waiting_bytes} of them "
             "from this process. Let a sender run, or raise EVERYSPAN_SPOOL_BYTES"
         )
 
@@ -344,16 +346,17 @@ class Keeper:
         while self.ring:
             held = self.ring.oldest()
             if writer.disk_seq < held.seq:  # else an exception broke in between the write and the shift
-                self._to_disk(writer, *held)
+                self._to_disk(writer, held)
             self.ring.shift()
             self.tally.in_memory -= held.kind in CARGO
             self.tally.on_disk += held.kind in CARGO
         self._news.write(writer)
 
-    def _to_disk(self, writer: Writer, kind: Kind, seq: int, payload: bytes | bytearray) -> None:
-        size_bytes = HEADER_BYTES + len(payload)
-        if not self._finishing and not self._room.has_room(writer.id, writer.waiting_bytes, size_bytes):
-            waiting_bytes, cap_bytes = writer.waiting_bytes, self._room.cap_bytes
+    def _to_disk(self, writer: Writer, held: Held) -> None:
+        kind, seq, payload = held
+        room, more_bytes = self.room, HEADER_BYTES + len(payload)
+        if not self._finishing and not room.has_room(writer.id, writer.waiting_bytes, more_bytes):
+            waiting_bytes, cap_bytes = writer.waiting_bytes, room.cap_bytes
             raise _CapReachedError(errno.EDQUOT, f"{waiting_bytes} bytes wait; the cap is {cap_bytes}")
         writer.put(kind, seq, payload)
         self.placed += 1

@@ -30,6 +30,8 @@ __all__ = ["Kept", "Log"]
 
 _LOGGER = logging.getLogger("everyspan")
 _DROP_NEWEST = WhenFull()
+# A member of an enum takes longer to look up than many a line that uses it (Python 3.11).
+_PART, _NEVER = Kind.PART, Fsync.NONE
 _STEP_S = 0.01
 _TURNS = 50
 """How often to let others go on before sleeping on the lock: less than a millisecond, unless the disk stalls."""
@@ -79,6 +81,7 @@ class Log:
         self._cap_bytes = cap_bytes
         self._segment_bytes = segment_bytes
         self._when_full = when_full
+        self._blocks = when_full.drop is Drop.BLOCK
         self._begin()
         forks.register(self)
 
@@ -103,7 +106,7 @@ class Log:
         Returns:
             DISK after the fdatasync, for Fsync.ALWAYS; MEMORY when that failed.
         """
-        if self._when_full.drop is Drop.BLOCK and kind is not Kind.PART:
+        if self._blocks and kind is not _PART:
             self._wait_for_room(len(payload))
         if not list(takewhile(bool, map(call, self._try_lock))):
             self._let_others_go_on()
@@ -124,13 +127,9 @@ class Log:
                 self._append_reentered()
         if self._keeper.notices:
             self._say()
-        if kind is Kind.PART:
+        if kind is _PART:
             return kept  # it stands between a reader and the next chunk of a stream
-        if self._fsync is Fsync.ALWAYS and kept is Kept.DISK:
-            return kept if self._durable(self._keeper.placed) else Kept.MEMORY
-        if self._fsync is Fsync.INTERVAL and self._ticking is None:
-            self._ticking = IntervalSync(self)
-        return kept
+        return kept if self._fsync is _NEVER else self._synced(kept)
 
     def describe(self, more: Mapping[str, object]) -> bool:
         """Say more about this process: in a HEADER frame now, and in that of every later segment.
@@ -173,7 +172,8 @@ class Log:
     @property
     def crowded(self) -> bool:
         """Whether four fifths of `cap_bytes` are in use: time to leave bodies out, so that money still fits."""
-        return self._keeper.crowded
+        writer, room = self._keeper.writer, self._keeper.room
+        return writer is not None and writer.waiting_bytes >= room.crowded_at_bytes
 
     def counts(self) -> Counts:
         """The numbers right now; they go on after `close`, and begin anew in a forked child."""
@@ -260,6 +260,14 @@ class Log:
         self._syncing = threading.RLock()
         self._durable_to = self._suspect_to = 0
         self._ticking = None
+
+    def _synced(self, kept: Kept) -> Kept:
+        """What `append` returns where somebody wants more than the page cache."""
+        if self._fsync is Fsync.ALWAYS and kept is Kept.DISK:
+            return kept if self._durable(self._keeper.placed) else Kept.MEMORY
+        if self._fsync is Fsync.INTERVAL and self._ticking is None:
+            self._ticking = IntervalSync(self)
+        return kept
 
     def _append_reentered(self) -> None:
         while self._reentered:

@@ -37,6 +37,9 @@ _REMOTE = 0x200
 
 _FROM_HERE = b"\x85\x01" + FIXED_32.pack(_REMOTE_KNOWN)
 _FROM_AFAR = b"\x85\x01" + FIXED_32.pack(_REMOTE_KNOWN | _REMOTE)
+_UNSET = (
+    StatusCode.UNSET
+)  # a member of an enum takes longer to look up than many a line that uses it (Python 3.11)
 _STATUS_UNSET = b"\x7a\x00"
 _NONE_DROPPED = (0, 0, 0)
 _DROPPED_TAGS = (b"\x50", b"\x60", b"\x70")
@@ -206,13 +209,21 @@ def _encoded(
     before, named, scope_url, after, _, _ = _around.get((id(resource), id(scope))) or _encode_around(
         resource, scope
     )
-    span_head = b"\x12" + varint(span_size)
-    scope_size = len(named) + len(span_head) + span_size + len(scope_url)
-    scope_head = b"\x12" + varint(scope_size)
-    size = len(before) + len(scope_head) + scope_size + len(after)
-    payload = bytearray().join(
-        (tag, varint(size), before, scope_head, named, span_head, *parts, scope_url, after)
-    )
+    size = len(before) + len(named) + span_size + len(scope_url) + len(after)
+    if span_size >= 0x80 and size < 0x4000 - 8:  # each length in two bytes: nearly always
+        scope_size = len(named) + span_size + len(scope_url) + 3
+        size += 6
+        head = b"%b%c%c%b\x12%c%c%b\x12%c%c" % (
+            tag, size & 0x7F | 0x80, size >> 7, before, scope_size & 0x7F | 0x80, scope_size >> 7, named,
+            span_size & 0x7F | 0x80, span_size >> 7,
+        )  # fmt: skip
+    else:
+        span_head = b"\x12" + varint(span_size)
+        scope_size = len(named) + len(span_head) + span_size + len(scope_url)
+        scope_head = b"\x12" + varint(scope_size)
+        size = len(before) + len(scope_head) + scope_size + len(after)
+        head = b"".join((tag, varint(size), before, scope_head, named, span_head))
+    payload = bytearray().join((head, *parts, scope_url, after))
     end = len(payload) - len(scope_url) - len(after)
     return _new(Encoded, (payload, end - STAMP_LENGTH, span_id, end - span_size))
 
@@ -271,7 +282,7 @@ def _add_end(parts: Pieces, end_ns: int | None, status: Status | None, dropped: 
     if end_ns:
         parts.append(b"\x41" + FIXED_64.pack(end_ns))
     if status is not None:
-        unset = status.status_code is StatusCode.UNSET
+        unset = status.status_code is _UNSET
         parts.append(_STATUS_UNSET if unset else _status(status))
     if dropped != _NONE_DROPPED:
         parts += map(_number, _DROPPED_TAGS, dropped)

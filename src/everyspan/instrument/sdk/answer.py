@@ -9,7 +9,6 @@ from opentelemetry.util.types import AttributeValue
 
 from everyspan.cost.usage import attributes_of
 from everyspan.instrument.answers import Answered
-from everyspan.model.destination import Dialect
 from everyspan.model.usage import Usage
 from everyspan.record import names
 from everyspan.record.call import Call, End
@@ -91,9 +90,9 @@ class SdkAnswer:
         if not self._parts:
             found[names.TIME_TO_FIRST_CHUNK] = call.first_chunk_ns / 1e9
         grown: dict[str, tuple[str, str]] = {}
-        if Dialect.OTLP in self._registry.dialects:
+        if self._registry.for_otlp:
             grown[names.OUTPUT_MESSAGES] = self._growing.take_genai()
-        if Dialect.LANGFUSE in self._registry.dialects:
+        if self._registry.for_langfuse:
             grown[names.LANGFUSE_OUTPUT] = self._growing.take_chat()
         grows = [(name, text) for name, (text, _) in grown.items() if text]
         closes = {name: end for name, (_, end) in grown.items() if end}

@@ -9,7 +9,6 @@ from typing import Any
 from opentelemetry.util.types import AttributeValue
 
 from everyspan.instrument.sdk.answer import Origin, Reader
-from everyspan.model.destination import Dialect
 from everyspan.record import names
 from everyspan.record.attributes import attribute_of
 from everyspan.record.messages import messages_as_json
@@ -78,12 +77,12 @@ def request_attributes(asked: Asked, registry: Registry) -> dict[str, AttributeV
         }
         for name, value in told.items():
             found[_PARAMETERS[name]] = attribute_of(value)
-    if Dialect.OTLP in registry.dialects:
+    if registry.for_otlp:
         if asked.messages is not None:
             found[names.INPUT_MESSAGES] = messages_as_json(asked.messages)
         if asked.tools:
             found[names.TOOL_DEFINITIONS] = as_json(asked.tools)
-    if Dialect.LANGFUSE in registry.dialects:
+    if registry.for_langfuse:
         found[names.LANGFUSE_TYPE] = "embedding" if asked.operation == "embeddings" else "generation"
         if asked.messages is not None:
             with_tools = {"messages": asked.messages, "tools": asked.tools} if asked.tools else asked.messages
