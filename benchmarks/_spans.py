@@ -7,7 +7,7 @@ import random
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import SpanKind, Tracer
+from opentelemetry.trace import Span, SpanKind, Tracer
 from opentelemetry.util.types import AttributeValue
 
 _WORDS = [
@@ -37,7 +37,14 @@ def text(length: int) -> str:
     return " ".join(words)[:length]
 
 
-def make(tracer: Tracer, prompt: str) -> None:
+def made(tracer: Tracer, prompt: str) -> ReadableSpan:
+    """The span that `make` makes."""
+    span = make(tracer, prompt)
+    assert isinstance(span, ReadableSpan)
+    return span
+
+
+def make(tracer: Tracer, prompt: str) -> Span:
     """Begin and end one span whose attributes are those of a chat call."""
     span = tracer.start_span(
         "chat gpt-4o-mini",
@@ -52,6 +59,7 @@ def make(tracer: Tracer, prompt: str) -> None:
     )
     span.set_attributes(_answer())
     span.end(_START_NS + 1_300_000_000)
+    return span
 
 
 def _answer() -> dict[str, AttributeValue]:

@@ -7,8 +7,9 @@
 - batch: OpenTelemetry's `BatchSpanProcessor.on_end`: on return the span is in a queue in memory.
 - encode_spans: what the stock exporter does with a span later, before it is sent.
 
-By turns within one process. Alone, the spans end one right after another. "busy" means that one more thread computes
-without a pause, as a tokenizer or a pandas job does, and that the spans end a millisecond apart.
+Each span has begun through the same processor before, as it does in a program: what its START frame holds is not judged
+and written again. By turns within one process. Alone, the spans end one right after another. "busy" means that one more
+thread computes without a pause, as a tokenizer or a pandas job does, and that the spans end a millisecond apart.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
-from benchmarks._spans import finished
+from benchmarks._spans import made, prompt_length, resource, text
 from everyspan.model.destination import Destination
 from everyspan.record.processor import EveryspanProcessor
 from everyspan.record.registry import Registry
@@ -35,7 +39,27 @@ from everyspan.settings import Fsync
 from everyspan.spool import Log
 
 End = Callable[[ReadableSpan], object]
+
+
+class Subject(NamedTuple):
+    """What is told of a span's start, which is not timed, and of its end, which is."""
+
+    end: End
+    begin: Callable[[Span], object] = lambda span: None
+
+
 _PAUSE_S = 0.001
+
+
+class Began(SpanProcessor):
+    """Tells of each start and of no end."""
+
+    def __init__(self, begin: Callable[[Span], object]) -> None:
+        self._begin = begin
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Tell of it."""
+        self._begin(span)
 
 
 class Nowhere(SpanExporter):
@@ -63,13 +87,16 @@ def our_processor(spool: Path, *, keeps_gil: bool = True) -> EveryspanProcessor:
     return processor
 
 
-def timed(end: End, spans: list[ReadableSpan], count: int, *, pause_s: float) -> list[int]:
+def timed(subject: Subject, prompts: list[str], count: int, *, pause_s: float) -> list[int]:
     """Nanoseconds of each of `count` ends."""
+    provider = TracerProvider(resource=resource(), sampler=ALWAYS_ON, shutdown_on_exit=False)
+    provider.add_span_processor(Began(subject.begin))
+    tracer = provider.get_tracer("benchmark", "1.0")
     spent = []
     for number in range(count):
-        span = spans[number % len(spans)]
+        span = made(tracer, prompts[number % len(prompts)])
         began_ns = time.perf_counter_ns()
-        end(span)
+        subject.end(span)
         spent.append(time.perf_counter_ns() - began_ns)
         if pause_s:
             time.sleep(pause_s)
@@ -77,17 +104,17 @@ def timed(end: End, spans: list[ReadableSpan], count: int, *, pause_s: float) ->
 
 
 def from_threads(
-    end: End, spans: list[ReadableSpan], count: int, *, threads: int, pause_s: float
+    subject: Subject, prompts: list[str], count: int, *, threads: int, pause_s: float
 ) -> list[int]:
     """The same from several threads at once, `count` ends in each."""
     if threads == 1:
-        return timed(end, spans, count, pause_s=pause_s)
+        return timed(subject, prompts, count, pause_s=pause_s)
     spent: list[list[int]] = []
     together = threading.Barrier(threads)
 
     def work() -> None:
         together.wait()
-        spent.append(timed(end, spans, count, pause_s=pause_s))
+        spent.append(timed(subject, prompts, count, pause_s=pause_s))
 
     workers = [threading.Thread(target=work) for _ in range(threads)]
     for worker in workers:
@@ -123,14 +150,14 @@ def percentile_us(spent: list[int], percent: int) -> float:
 
 
 def compare(
-    subjects: dict[str, End], spans: list[ReadableSpan], *, rounds: int, count: int, threads: int, busy: bool
+    subjects: dict[str, Subject], prompts: list[str], *, rounds: int, count: int, threads: int, busy: bool
 ) -> dict[str, list[int]]:
     """Nanoseconds by subject, over all rounds but the first, which warms up."""
     spent: dict[str, list[int]] = {name: [] for name in subjects}
     for number in range(rounds + 1):
-        for name, end in subjects.items():
+        for name, subject in subjects.items():
             pause_s = _PAUSE_S if busy else 0.0
-            figures = from_threads(end, spans, count, threads=threads, pause_s=pause_s)
+            figures = from_threads(subject, prompts, count, threads=threads, pause_s=pause_s)
             if number:
                 spent[name] += figures
     return spent
@@ -138,20 +165,22 @@ def compare(
 
 def measure(size_bytes: int, *, threads: int, busy: bool, rounds: int, count: int) -> None:
     """One table."""
-    spans = finished(64, size_bytes=size_bytes)
+    prompts = [text(prompt_length(size_bytes)) for _ in range(64)]
     with tempfile.TemporaryDirectory() as spool:
         batch = BatchSpanProcessor(Nowhere())
-        subjects: dict[str, End] = {
-            "everyspan": our_processor(Path(spool) / "a").on_end,
-            "os.write": our_processor(Path(spool) / "b", keeps_gil=False).on_end,
-            "batch": batch.on_end,
-            "encode_spans": lambda span: encode_spans((span,)).SerializeToString(),
+        ours = our_processor(Path(spool) / "a")
+        plain = our_processor(Path(spool) / "b", keeps_gil=False)
+        subjects = {
+            "everyspan": Subject(ours.on_end, ours.on_start),
+            "os.write": Subject(plain.on_end, plain.on_start),
+            "batch": Subject(batch.on_end),
+            "encode_spans": Subject(lambda span: encode_spans((span,)).SerializeToString()),
         }
         if busy:
             with a_busy_thread():
-                spent = compare(subjects, spans, rounds=rounds, count=count, threads=threads, busy=True)
+                spent = compare(subjects, prompts, rounds=rounds, count=count, threads=threads, busy=True)
         else:
-            spent = compare(subjects, spans, rounds=rounds, count=count, threads=threads, busy=False)
+            spent = compare(subjects, prompts, rounds=rounds, count=count, threads=threads, busy=False)
         batch.shutdown()  # type: ignore[no-untyped-call]
     company = "beside a busy thread" if busy else "alone"
     print(f"\n{size_bytes // 1000} KB, {threads} thread{'s' if threads > 1 else ''}, {company}; microseconds")
