@@ -23,7 +23,6 @@ from everyspan.wire import values
 from everyspan.wire.decode import identify, span_ids
 from everyspan.wire.encode import (
     Encoded,
-    attributes_of,
     encode_ended,
     encode_interrupted,
     encode_span,
@@ -32,6 +31,7 @@ from everyspan.wire.encode import (
 from everyspan.wire.envelope import unwrap, wrap
 from everyspan.wire.frame import Kind
 from everyspan.wire.stamp import STAMP, STAMP_LENGTH, Stamp, format_stamp
+from everyspan.wire.values import attributes_of
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=200)
 KEY = st.text(st.characters(codec="utf-8"), min_size=1, max_size=140)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from opentelemetry.sdk.trace import ReadableSpan
 
 from everyspan.model.ids import WriterId
-from everyspan.wire.encode import Attributes
+from everyspan.wire.values import Attributes
 
 _MOST_SPANS = 10_000
 """Most of them remembered: those that never end must not pile up."""

@@ -23,10 +23,11 @@ from everyspan.record.shed import ShedSpan
 from everyspan.record.tally import TALLY
 from everyspan.settings import Content, SampledOut
 from everyspan.spool.log import Kept, Log
-from everyspan.wire.encode import Encoded, attributes_of, encode_ended, encode_span, encode_started
+from everyspan.wire.encode import Encoded, encode_ended, encode_span, encode_started
 from everyspan.wire.frame import Kind
 from everyspan.wire.part import encode_part
 from everyspan.wire.stamp import PLACEHOLDER
+from everyspan.wire.values import attributes_of
 
 # A member of an enum takes longer to look up than many a line that uses it (Python 3.11).
 _START, _SPAN, _DROPPED, _DISOWNED = Kind.START, Kind.SPAN, Kept.DROPPED, Kept.DISOWNED

@@ -22,7 +22,7 @@ from everyspan.wire.envelope import find_span, inside, tag_of
 from everyspan.wire.frame import Kind
 from everyspan.wire.protobuf import FIXED64, FIXED_32, FIXED_64, Field, delimited, utf8, varint
 from everyspan.wire.stamp import PLACEHOLDER, STAMP, STAMP_LENGTH
-from everyspan.wire.values import Pieces, add_attributes, attribute
+from everyspan.wire.values import Attributes, Pieces, add_attributes, attribute, attributes_of
 
 _SPAN, _START = tag_of(Kind.SPAN), tag_of(Kind.START)
 _SPAN_ATTRIBUTE = b"\x4a"
@@ -76,9 +76,6 @@ _MAX_NAMES = 1024
 _named: dict[tuple[str, int], bytes] = {}
 
 
-Attributes = Sequence[tuple[str, object]]
-
-
 class Encoded(NamedTuple):
     """A frame's payload, where in it the log writes the stamp, and whose it is."""
 
@@ -95,15 +92,6 @@ class Encoded(NamedTuple):
 
 
 _new = tuple.__new__  # as `Encoded(...)`, without a Python call for each frame
-
-
-def attributes_of(span: ReadableSpan) -> Attributes:
-    """The span's attributes at this moment, copied in one step: other threads may go on changing them.
-
-    The SDK's mapping takes a lock for each key, and does not allow itself to be changed while somebody reads it.
-    """
-    held = getattr(getattr(span, "_attributes", None), "_dict", None)
-    return list(held.items() if isinstance(held, dict) else (span.attributes or {}).items())
 
 
 def encode_span(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
+from opentelemetry.sdk.trace import ReadableSpan
+
 from everyspan.wire.protobuf import DOUBLE, delimited, utf8, varint
 
 MAX_DEPTH = 16
@@ -25,6 +27,8 @@ _TEXTS = frozenset({str})
 
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 
+Attributes = Sequence[tuple[str, object]]
+
 Pieces = list[bytes | memoryview]
 """Of a message, in order."""
 
@@ -34,6 +38,15 @@ _Known = tuple[bytes, bytes, object, bytes]
 # tag before it and the whole field as encoded then. Names of models, providers and operations are the same object span
 # after span. Keys come from a small set, but a user may build them from data.
 _known: dict[str, _Known] = {}
+
+
+def attributes_of(span: ReadableSpan) -> Attributes:
+    """The span's attributes at this moment, copied in one step: other threads may go on changing them.
+
+    The SDK's mapping takes a lock for each key, and does not allow itself to be changed while somebody reads it.
+    """
+    held = getattr(getattr(span, "_attributes", None), "_dict", None)
+    return list(held.items() if isinstance(held, dict) else (span.attributes or {}).items())
 
 
 def attribute(tag: bytes, key: str, value: object) -> bytes:
