@@ -20,12 +20,14 @@ from everyspan.errors import SettingsError
 from everyspan.model.money import CostState
 from everyspan.model.usage import Usage
 from everyspan.query.costs import CostBy, CostFilter, costs
+from everyspan.query.groups import list_groups
 from everyspan.query.repricing import reprice
 from everyspan.query.sum import sum_of
 from everyspan.query.traces import TraceFilter, list_traces, outline, span, totals, trace
 from everyspan.reading.client import Client
 from everyspan.server import running
 from everyspan.store.copying import copy
+from everyspan.store.groups import GroupFilter, GroupOrder, TraceBy
 from everyspan.store.reads import Prices
 from everyspan.store.repricing import Repricer, repricer
 from everyspan.store.rows import SpanRow
@@ -34,6 +36,7 @@ from everyspan.store.upkeep import Deletion
 from tests.collector_requests import generation, get, row_of
 from tests.store_rows import NOON_NS, call, trace_id
 
+TWICE = Usage(input_tokens=2_000, output_tokens=200)
 STANDARD = Usage(input_tokens=1_000, output_tokens=100, service_tier="default")
 LATEST = CostFilter(prices=Prices.LATEST)
 DAY_NS = 86_400 * 10**9
@@ -263,6 +266,48 @@ def test_the_list_of_traces_and_its_totals_are_there_at_both_prices(store: Store
     )
 
 
+@pytest.mark.parametrize(
+    "wanted", [*(GroupFilter(order=order) for order in GroupOrder), GroupFilter(project="default", limit=4)]
+)
+def test_groups_agree_with_a_store_that_had_the_right_costs_from_the_start(
+    store: Store, tmp_path: Path, wanted: GroupFilter
+) -> None:
+    def rows(wrong: str | None) -> list[SpanRow]:
+        return [
+            recorded(1, wrong, tags=("a", "b"), user="u1", session="s", environment="test", service="web"),
+            recorded(2, "0.0035", trace_id=trace_id(1), parent_id=None, tags=("b",), provider="azure"),
+            recorded(3, wrong and "0.007", user="u2", session="s", usage=TWICE),
+            recorded(4, wrong, user="u1", tags=("a",), project="other"),
+            recorded(5, None, user="u3", model="no-such-model", provider="nobody"),
+            recorded(6, "9", user="u3", unbilled="twice"),
+            recorded(7, "0.004", user="u4", cost_state=CostState.STATED),
+        ]
+
+    store.insert(rows(None))
+    run(store)
+    with closing(open_store(tmp_path / "right.db")) as right:
+        right.insert(rows("0.0035"))
+
+        for by in TraceBy:
+            expected = list_groups(right, by, wanted)
+
+            assert expected.groups
+            assert list_groups(store, by, replace(wanted, prices=Prices.LATEST)) == expected
+            assert list_groups(store, by, wanted) != expected
+
+
+def test_the_order_of_groups_by_cost_is_that_of_the_costs_that_are_shown(store: Store) -> None:
+    store.insert([recorded(1, "1", user="was dear"), recorded(2, "0.002", user="is dear", usage=TWICE)])
+    run(store)
+
+    def users(prices: Prices) -> list[tuple[str, Decimal | None]]:
+        wanted = GroupFilter(order=GroupOrder.DEAREST, prices=prices)
+        return [(each.value, each.totals.cost) for each in store.trace_groups(TraceBy.USER, wanted)]
+
+    assert users(Prices.RECORDED) == [("was dear", Decimal(1)), ("is dear", Decimal("0.002"))]
+    assert users(Prices.LATEST) == [("is dear", Decimal("0.007")), ("was dear", Decimal("0.0035"))]
+
+
 def test_a_trace_and_its_spans_are_there_at_both_prices_and_each_sum_can_be_redone(store: Store) -> None:
     store.insert(TWO_CALLS)
     run(store)
@@ -329,7 +374,7 @@ def test_the_api_the_client_and_the_commands_answer_at_both_prices(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with running(tmp_path) as server:
-        server.store.insert([replace(row_of(generation(1)), cost=Decimal("0.003"))])
+        server.store.insert([replace(row_of(generation(1)), cost=Decimal("0.003"), user="ann")])
         run(server.store)
         client = Client(server.url)
 
@@ -341,6 +386,7 @@ def test_the_api_the_client_and_the_commands_answer_at_both_prices(
             key = quote(exported.key, safe="")
             single = get(f"{server.url}/api/v1/traces/{listed.trace_id}/spans/{key}?prices={prices}").json
             asked = [listed.cost, view.summary.cost, exported.cost, client.totals(prices=prices).cost]
+            asked += [each.totals.cost for each in client.groups("user", prices=prices)]
             drawn = skeleton["spans"][0][skeleton["fields"].index("cost")]
             found = [str(Decimal(str(each)).normalize()) for each in (*asked, drawn, single["cost"])]
             for words in (

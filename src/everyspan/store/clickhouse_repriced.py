@@ -27,6 +27,7 @@ _OF_CALLS = ", ".join(
             "session",
         ),
         *("environment", "tags", "usage_rest", *TOKENS),
+        *("end_ns", "status", "parent_id", "name", "trace_name"),
     )
 )
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from everyspan.store.clickhouse_columns import Ask, money, with_bodies, without_bodies
+from everyspan.store.clickhouse_repriced import calls_at
 from everyspan.store.clickhouse_where import Bound, Where
 from everyspan.store.exact import MOST, to_text
 from everyspan.store.groups import GroupFilter, GroupOrder, TraceBy, TraceGroup, TraceTotals
 from everyspan.store.outline import Outline
-from everyspan.store.reads import UNBILLED, TraceFilter, TraceSummary
+from everyspan.store.reads import UNBILLED, Prices, TraceFilter, TraceSummary
 from everyspan.store.rows import SpanRow
 from everyspan.store.words import folded
 
@@ -31,7 +32,7 @@ SELECT project, trace_id, min(start_ns) AS started_ns, max(end_ns) AS ended_ns, 
     arraySort(groupUniqArrayIf(toString(model), model != '')) AS of_model,
     arraySort(groupUniqArrayIf(toString(provider), provider != '')) AS of_provider,
     sumMapIf(map(toString(state), toUInt64(1)), state != '') AS states
-FROM spans WHERE {{where}} GROUP BY project, trace_id HAVING {{having}}
+FROM {{source}} WHERE {{where}} GROUP BY project, trace_id HAVING {{having}}
 """
 _ONE = ("name", "user", "session", "environment")
 _MANY = ("tag", "service", "model", "provider")
@@ -89,7 +90,7 @@ def trace_groups(ask: Ask, by: TraceBy, wanted: GroupFilter) -> list[TraceGroup]
     if wanted.containing:
         where.add(f"positionCaseInsensitive(value, {bound.put(wanted.containing)}) > 0")
     having.between("max(started_ns)", wanted.since_ns, None)
-    sql = _summaries(TraceFilter(project=wanted.project), bound, None)
+    sql = _summaries(TraceFilter(project=wanted.project), bound, None, prices=wanted.prices)
     rows = ask(
         f"SELECT project, value, min(started_ns), max(started_ns), {_TOTALS}"
         f" FROM (SELECT *, {value} AS value FROM ({sql})) WHERE {where} GROUP BY project, value HAVING {having}"
@@ -128,7 +129,7 @@ def read_outline(ask: Ask, trace_id: str, project: str) -> tuple[TraceSummary, l
 
 
 def _one(ask: Ask, where: str, bound: Bound) -> TraceSummary | None:
-    sql = _SUMMARY.format(where=where, having="true")
+    sql = _SUMMARY.format(source="spans", where=where, having="true")
     found = ask(f"SELECT {', '.join(_READ)} FROM ({sql})", bound.values)
     return _summary(found[0]) if found else None
 
@@ -146,7 +147,13 @@ def traces_that_fit(wanted: TraceFilter, bound: Bound) -> str:
     return f"SELECT project, trace_id, ended_ns FROM ({_summaries(wanted, bound, None)})"
 
 
-def _summaries(wanted: TraceFilter, bound: Bound, position: tuple[int, str, str] | None) -> str:
+def _summaries(
+    wanted: TraceFilter,
+    bound: Bound,
+    position: tuple[int, str, str] | None,
+    *,
+    prices: Prices = Prices.RECORDED,
+) -> str:
     where, having = Where(bound), Where(bound)
     where.equal(project=wanted.project)
     for condition in _in_a_span(wanted, bound):
@@ -168,7 +175,7 @@ def _summaries(wanted: TraceFilter, bound: Bound, position: tuple[int, str, str]
     if position is not None:
         start, project, trace_id = (bound.put(value) for value in position)
         having.add(f"(started_ns, project, trace_id) < ({start}, {project}, {trace_id})")
-    return _SUMMARY.format(where=where, having=having)
+    return _SUMMARY.format(source=calls_at(prices), where=where, having=having)
 
 
 def _in_a_span(wanted: TraceFilter, bound: Bound) -> Iterator[str]:

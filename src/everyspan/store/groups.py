@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from everyspan.store.reads import Prices
+
 
 class Each(StrEnum):
     """A length of time by which sums are divided, in UTC."""
@@ -72,6 +74,7 @@ class GroupFilter:
     limit: int = 50
     """Groups on one page, 1 to 1000."""
     offset: int = 0
+    prices: Prices = Prices.RECORDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from operator import attrgetter
 
 from everyspan.store import exact
 from everyspan.store.groups import GroupFilter, GroupOrder, TraceBy, TraceGroup, TraceTotals
-from everyspan.store.reads import STATES, TraceSummary
+from everyspan.store.reads import STATES, Prices, TraceSummary
+from everyspan.store.sqlite_repriced import groups_at_latest
 from everyspan.store.sqlite_where import Where
 
 ALL = "all"
@@ -168,6 +169,8 @@ def totals_of(connection: sqlite3.Connection, kind: str, value: str, project: st
 
 def trace_groups(connection: sqlite3.Connection, by: TraceBy, wanted: GroupFilter) -> list[TraceGroup]:
     """See `Store.trace_groups`."""
+    latest = wanted.prices == Prices.LATEST
+    source, values = groups_at_latest(by, wanted.project) if latest else ("facets", [])
     where = Where()
     where.add("kind = ?", by.value)
     where.equal(project=wanted.project, value=wanted.value)
@@ -176,7 +179,7 @@ def trace_groups(connection: sqlite3.Connection, by: TraceBy, wanted: GroupFilte
         # LIKE with its wildcards taken literally; it folds A to Z and nothing else.
         pattern = wanted.containing.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         where.add("value LIKE ? ESCAPE '\\'", f"%{pattern}%")
-    sql = f"SELECT * FROM facets {where} ORDER BY {_ORDERS[wanted.order]}, project, value LIMIT ? OFFSET ?"
+    sql = f"SELECT * FROM {source} {where} ORDER BY {_ORDERS[wanted.order]}, project, value LIMIT ? OFFSET ?"
     return [
         TraceGroup(
             project=row["project"],
@@ -185,7 +188,7 @@ def trace_groups(connection: sqlite3.Connection, by: TraceBy, wanted: GroupFilte
             last_ns=row["last_ns"],
             totals=totals(row),
         )
-        for row in connection.execute(sql, (*where.values, wanted.limit + 1, wanted.offset))
+        for row in connection.execute(sql, (*values, *where.values, wanted.limit + 1, wanted.offset))
     ]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from everyspan.store.groups import Each
+from everyspan.model.money import CostState
+from everyspan.store.groups import Each, TraceBy
 from everyspan.store.periods import LENGTH_NS, whole_and_edges
-from everyspan.store.reads import STANDARD_TIERS, CostFilter
+from everyspan.store.reads import STANDARD_TIERS, UNBILLED, CostFilter
 from everyspan.store.sqlite_columns import TOKENS
 
 _NO_TIER = ", ".join(f"'{name}'" for name in STANDARD_TIERS)
@@ -16,6 +17,21 @@ TIER = (
     " ELSE json_extract(usage_rest, '$.service_tier') END"
 )
 """The tier that a call was billed in, which has no column of its own."""
+
+_LISTS = {
+    TraceBy.TAG: "tags",
+    TraceBy.SERVICE: "services",
+    TraceBy.MODEL: "models",
+    TraceBy.PROVIDER: "providers",
+}
+"""Of these a trace has any number, in a column with a JSON array."""
+
+_PRICED = tuple(state.value for state in CostState)
+_KEPT = (
+    *("kind", "project", "value", "first_ns", "last_ns", "traces", "spans", "calls", "errors"),
+    *("input_tokens", "output_tokens", UNBILLED),
+)
+"""What of a facet no price changes."""
 
 LATEST = (
     "(SELECT max(version) FROM repriced JOIN repricings USING (version) WHERE finished AND span = spans.id)"
@@ -48,3 +64,36 @@ def corrections(fields: Sequence[str], *, with_tag: bool, wanted: CostFilter) ->
         f" FROM ({calls}), (SELECT -1 AS sign UNION ALL SELECT 1)"
     )
     return sql, [since, until - 1]
+
+
+def groups_at_latest(by: TraceBy, project: str) -> tuple[str, list[str]]:
+    """The table of facets with its sums at the newest costs, as a subquery; only those of one project when it is named.
+
+    Every repriced call is looked at, because what a group's own traces are takes longer to find out.
+    """
+    listed = _LISTS.get(by)
+    changed = ", ".join(
+        f"sum((new_state = '{state}') - (was_state = '{state}')) AS {state}" for state in _PRICED
+    )
+    calls = (
+        f"SELECT traces.project, {'each.value' if listed else f'traces.{by.value}'} AS value,"
+        " repriced.cost_state AS new_state, repriced.cost AS new_cost,"
+        " spans.cost_state AS was_state, spans.cost AS was_cost"
+        # CROSS JOIN is SQLite's way of fixing the order of a join.
+        " FROM repriced CROSS JOIN spans ON spans.id = repriced.span"
+        " CROSS JOIN traces ON traces.project = spans.project AND traces.trace_id = spans.trace_id"
+        f"{f', json_each(traces.{listed}) AS each' if listed else ''}"
+        f" WHERE repriced.version = {LATEST} AND unbilled = ''{' AND spans.project = ?' if project else ''}"
+    )
+    made = (
+        f"SELECT project, value, {changed}, add_text(sum_text(new_cost), sum_text('-' || was_cost)) AS cost"
+        f" FROM ({calls}) GROUP BY project, value"
+    )
+    kept = ", ".join(f"facets.{name}" for name in _KEPT)
+    states = ", ".join(f"facets.{state} + coalesce(made.{state}, 0) AS {state}" for state in _PRICED)
+    sql = (
+        f"(SELECT {kept}, {states}, add_text(facets.cost, made.cost) AS cost,"
+        " nano(add_text(facets.cost, made.cost)) AS cost_nano"
+        f" FROM facets LEFT JOIN ({made}) AS made ON made.project = facets.project AND made.value = facets.value)"
+    )
+    return sql, [project] * bool(project)

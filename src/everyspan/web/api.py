@@ -127,7 +127,7 @@ class Api:
                 path="/api/v1/groups",
                 about="Users, sessions, tags and the like, with the sums of their traces.",
                 answer=self._groups,
-                parameters=(_by(TraceBy, "user"), PROJECT, SINCE, *_GROUPS),
+                parameters=(_by(TraceBy, "user"), PROJECT, SINCE, *_GROUPS, PRICES),
                 gives=GroupPage,
             ),
             Endpoint(
