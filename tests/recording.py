@@ -24,8 +24,9 @@ class Recording:
     def spans(self) -> list[ReceivedSpan]:
         """Everything recorded in this trace so far, in the order of arrival, without the test's own root."""
         _collect_dropped_streams()
-        receipt = everyspan.flush(timeout_s=20)
-        assert receipt.complete, receipt
+        # Other tests of this process may have made Langfuse's client, whose server is gone: it has a part of its own.
+        parts = [part for part in everyspan.flush(timeout_s=20).parts if part.destination == self._sink.url]
+        assert [part.complete for part in parts] == [True], parts
         return [
             span
             for span in self._sink.spans

@@ -217,6 +217,7 @@ def test_costs_can_be_grouped_by_everything_they_promise(store: Store, by: CostB
         CostBy.ENVIRONMENT: ["", "prod"],
         CostBy.TAG: ["", "a", "b"],
         CostBy.STATE: ["computed", "unpriced"],
+        CostBy.TIER: ["standard"],
     }
     assert [group.value for group in groups] == values[by]
     # The one with two tags is in two groups.
