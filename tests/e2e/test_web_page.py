@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 
+from everyspan.cost.table import Table
+from everyspan.model.usage import Usage
+from everyspan.query.repricing import reprice
 from everyspan.server import Server, running
+from everyspan.store.reads import CostFilter
+from everyspan.store.repricing import repricer
 from everyspan.wire.decode import wrap
 from everyspan.wire.frame import Kind, pack
 from tests.browsing import deliver, launched, needs_chromium, tab
@@ -195,3 +200,65 @@ def test_a_budget_that_is_reached_is_told_on_every_page_and_leads_to_what_it_wen
         assert "Budget reached: nightly <b>. $0.25 of $0.2 today, tag night." in said
         assert "large" not in said
         assert page.inner_text("#total") == "$0.25"
+
+
+@pytest.fixture
+def repriced(server: Server) -> Server:
+    """A server with one call that was recorded at $0.003 and repriced at $0.0035."""
+    usage = Usage(input_tokens=1_000, output_tokens=100)
+    server.store.insert([call(1, "0.003", model="gpt-4o", usage=usage, user="ann", session="s-1")])
+    assert reprice(repricer(server.store), Table.load(), CostFilter(), write=True).changed == 1
+    return server
+
+
+def test_the_list_a_trace_and_its_spans_are_shown_at_either_price_as_the_address_says(
+    page: Any, repriced: Server
+) -> None:
+    page.goto(repriced.url)
+    page.locator("#traces tbody tr", has_text="$0.0030").wait_for()
+
+    page.get_by_role("button", name="repriced").click()
+
+    page.locator("#traces tbody tr", has_text="$0.0035").wait_for()
+    page.locator("#totals", has_text="$0.0035").wait_for()
+    assert page.url.endswith("/?prices=latest")
+    page.get_by_role("link", name="span 1").click()
+    page.locator("#trace-cost", has_text="$0.0035").wait_for()
+    page.keyboard.press("j")
+    page.locator("#detail tfoot", has_text="$0.0035").wait_for()
+    page.reload()
+    page.locator("#detail tfoot", has_text="$0.0035").wait_for()
+    page.get_by_role("button", name="repriced", pressed=True).click()
+    page.locator("#detail tfoot", has_not_text="$0.0035").wait_for()
+    page.locator("#trace-cost", has_not_text="$0.0035").wait_for()
+    assert "prices" not in page.url
+    assert page.wrong == []
+
+
+@pytest.mark.parametrize(("people", "who"), [("sessions", "s-1"), ("users", "ann")])
+def test_people_are_shown_at_either_price_and_lead_to_their_traces_at_the_same(
+    page: Any, repriced: Server, people: str, who: str
+) -> None:
+    page.goto(f"{repriced.url}/{people}")
+    row = page.locator("table.list tbody tr", has_text=who)
+    row.filter(has_text="$0.003").filter(has_not_text="$0.0035").wait_for()
+
+    page.get_by_role("button", name="repriced").click()
+
+    row.filter(has_text="$0.0035").wait_for()
+    page.get_by_role("link", name=who).click()
+    page.locator("#traces tbody tr", has_text="$0.0035").wait_for()
+    assert page.url.endswith(f"={who}&prices=latest")
+    assert page.wrong == []
+
+
+def test_a_limit_of_cost_and_the_newest_costs_together_are_refused_in_words(
+    page: Any, repriced: Server
+) -> None:
+    page.goto(f"{repriced.url}/?min_cost=0.001&prices=latest")
+
+    page.get_by_role("alert").filter(has_text="about the recorded costs").wait_for()
+
+    page.get_by_role("button", name="repriced", pressed=True).click()
+    page.locator("#traces tbody tr", has_text="$0.0030").wait_for()
+    page.get_by_role("alert").wait_for(state="detached")

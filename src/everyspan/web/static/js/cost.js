@@ -5,7 +5,7 @@ import { useAnswer } from "./ask.js";
 import { BudgetBars } from "./budgets.js";
 import { Chart, HUES, periodAt, periods } from "./chart.js";
 import { count, legible, money, percent, plural, roughly, short } from "./format.js";
-import { DOUBTS, Empty, Failure, Money, Range, Segments, Tokens, lengthOf, periodOf } from "./parts.js";
+import { DOUBTS, Empty, Failure, Money, Range, Repriced, Segments, Tokens, lengthOf, periodOf, pricesOf } from "./parts.js";
 
 const BY = [["model", "model"], ["provider", "provider"], ["user", "user"], ["session", "session"], ["tag", "tag"], ["environment", "environment"], ["service", "service"], ["project", "project / key"], ["day", "day"]];
 const MOST = 7;
@@ -15,7 +15,7 @@ export function Cost({ query }) {
   const by = query.by ?? "model";
   const period = periodOf(query);
   const narrowed = Object.fromEntries(NARROWED.filter((name) => query[name]).map((name) => [name, query[name]]));
-  const prices = query.prices === "latest" ? { prices: "latest" } : {};
+  const prices = pricesOf(query);
   const wanted = { ...narrowed, ...period, ...prices };
   const sums = useAnswer("/api/v1/costs", { ...wanted, by });
   const days = useAnswer("/api/v1/costs", { ...wanted, by: "day" });
@@ -35,8 +35,7 @@ export function Cost({ query }) {
     <div class="head"><${Segments} label="Group by" options=${BY} value=${by} choose=${(value) => change({ by: value })} />
       ${Object.entries(narrowed).map(([name, value]) => html`<span class="chip" key=${name}><span class="dim">${name}</span> ${value}
         <button type="button" class="plain" aria-label=${`remove the filter ${name} ${value}`} onClick=${() => change({ [name]: "" })}>✕</button></span>`)}
-      <div class="end"><button type="button" class="plain" aria-pressed=${String(query.prices === "latest")} title="the costs that \`everyspan reprice\` wrote beside the recorded ones, where there are any"
-        onClick=${() => change({ prices: query.prices ? "" : "latest" })}>repriced</button><${Range} query=${query} choose=${change} /><a class="button" href=${hrefOf("/api/v1/costs.csv", { ...wanted, by })} download>CSV</a></div></div>
+      <div class="end"><${Repriced} query=${query} /><${Range} query=${query} choose=${change} /><a class="button" href=${hrefOf("/api/v1/costs.csv", { ...wanted, by })} download>CSV</a></div></div>
     <${Failure} failure=${sums.failure} />
     ${sums.answer && !groups.length ? html`<${Empty} title="No calls in this time" commands=${["everyspan run script.py", "everyspan cost --by model   # the same in the terminal"]}>Model calls are added up here as they arrive.<//>` : total && html`
     <${Totals} total=${total} was=${compared ? before.answer.total : null} groups=${groups.length} by=${by} />
@@ -46,7 +45,7 @@ export function Cost({ query }) {
     <div class="wide" tabindex="0" role="region" aria-label=${`Cost by ${by}`}><table class="list" id="costs"><thead><tr><th scope="col">${by}</th><th scope="col" class="share-cell"><span class="hidden">share</span></th><th scope="col" class="number">Cost</th>
         ${compared && html`<th scope="col" class="number">Before</th>`}<th scope="col" class="number">Share</th><th scope="col" class="number">Calls</th><th scope="col" class="number">Per call</th><th scope="col" class="number">Tokens</th><th scope="col" class="number">Cached</th></tr></thead>
       <tbody>${groups.map((group, index) => html`<tr key=${group.value}>
-        <td class="name">${group.value === "" ? html`<span class="dim">(not said)</span>` : by === "day" ? group.value : html`<${Link} to="/" query=${{ [by]: group.value, range: query.range }}>${group.value}<//>`}</td>
+        <td class="name">${group.value === "" ? html`<span class="dim">(not said)</span>` : by === "day" ? group.value : html`<${Link} to="/" query=${{ [by]: group.value, range: query.range, ...prices }}>${group.value}<//>`}</td>
         <td class="share-cell"><span class="share" style=${{ width: `${dearest ? (100 * Number(group.cost ?? 0)) / dearest : 0}%`, background: by === "day" ? undefined : `var(${HUES[Math.min(index, MOST)]})` }}></span></td>
         <td class="number"><${Money} amount=${group.cost} states=${group.states} calls=${group.calls} exact /></td>
         ${compared && html`<td class="number"><${Change} now=${group.cost} was=${was.get(group.value)?.cost ?? null} /></td>`}

@@ -6,14 +6,14 @@ import { count, duration, money, moment } from "./format.js";
 import { Json } from "./json.js";
 import { Copy, ScoreTag } from "./parts.js";
 
-export function Detail({ row, full, failure, known, scores, close }) {
+export function Detail({ row, full, failure, known, prices, scores, close }) {
   const span = full ?? null;
   return html`<aside class="detail" aria-label="Span" id="detail">
     <header><h2><i class=${`kind k-${row?.kind ?? "span"}`} aria-hidden="true"></i> ${row?.name ?? span?.name ?? "Span"}</h2>
       <span class="end"><button type="button" class="plain" onClick=${close} aria-label="close (Esc)">✕</button></span></header>
     ${failure && html`<p class="alert" role="alert">${failure.message}</p>`}
     ${!known && !span && !failure ? html`<p class="dim">This span is not in the trace (yet).</p>` : ""}
-    ${span ? html`<${Facts} span=${span} lost=${row?.missing} /><${Scores} scores=${scores} /><${Sum} span=${span} /><${Texts} span=${span} /><${Rest} span=${span} />` : !failure && html`<div aria-busy="true"></div>`}
+    ${span ? html`<${Facts} span=${span} lost=${row?.missing} prices=${prices} /><${Scores} scores=${scores} /><${Sum} span=${span} /><${Texts} span=${span} /><${Rest} span=${span} />` : !failure && html`<div aria-busy="true"></div>`}
   </aside>`;
 }
 
@@ -27,7 +27,7 @@ function Fact({ name, children }) {
   return html`<dt>${name}</dt><dd>${children}</dd>`;
 }
 
-function Facts({ span, lost }) {
+function Facts({ span, lost, prices }) {
   const took = span.end_ns - span.start_ns;
   const said = span.attributes?.attributes ?? {};
   const asked = said["gen_ai.request.model"] ?? "";
@@ -44,8 +44,8 @@ function Facts({ span, lost }) {
       <${Fact} name="end">${span.end}<//>
       <${Fact} name="asked for">${asked && asked !== span.model && !span.model.startsWith(asked) ? asked : ""}<//>
       <${Fact} name="attempts">${said["everyspan.attempts"] > 1 ? String(said["everyspan.attempts"]) : ""}<//>
-      <${Fact} name="user">${span.user && html`<${Link} to="/" query=${{ user: span.user }}>${span.user}<//>`}<//>
-      <${Fact} name="session">${span.session && html`<${Link} to="/" query=${{ session: span.session }}>${span.session}<//>`}<//>
+      <${Fact} name="user">${span.user && html`<${Link} to="/" query=${{ user: span.user, ...prices }}>${span.user}<//>`}<//>
+      <${Fact} name="session">${span.session && html`<${Link} to="/" query=${{ session: span.session, ...prices }}>${span.session}<//>`}<//>
       <${Fact} name="started">${moment(span.start_ns)}<//></dl>`;
 }
 

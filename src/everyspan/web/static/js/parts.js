@@ -1,6 +1,6 @@
 // Small things that several pages show.
 import { html, useEffect, useState } from "./html.js";
-import { Link } from "./address.js";
+import { Link, change } from "./address.js";
 import { ago, count, doubts, legible, money, moment, roughly, short } from "./format.js";
 
 export function Money({ amount, states = {}, calls = 1, exact = false }) {
@@ -70,6 +70,17 @@ export function periodOf(query) {
   if (!seconds) return {};
   const minute = Math.ceil(Date.now() / 60_000) * 60;
   return { since_ns: `${minute - seconds}000000000` };
+}
+
+// At which prices: part of a question, and of every link that leads on, so that nobody compares two kinds of sums unawares.
+export function pricesOf(query) {
+  return query.prices === "latest" ? { prices: "latest" } : {};
+}
+
+export function Repriced({ query }) {
+  const on = query.prices === "latest";
+  return html`<button type="button" class="plain" aria-pressed=${String(on)} title="the costs that \`everyspan reprice\` wrote beside the recorded ones, where there are any"
+    onClick=${() => change({ prices: on ? "" : "latest" })}>repriced</button>`;
 }
 
 export function lengthOf(query) {

@@ -4,7 +4,7 @@ import { go } from "./address.js";
 import { put, queryOf, useAnswer } from "./ask.js";
 import { Copy, Failure } from "./parts.js";
 
-const HERE = ["range", "since_ns", "until_ns"];
+const HERE = ["range", "since_ns", "until_ns", "prices"];
 
 // The same filters in the same order, however they were typed.
 function sorted(query) {

@@ -5,7 +5,7 @@ import { ask, useAnswer } from "./ask.js";
 import { Detail } from "./detail.js";
 import { duration, plural } from "./format.js";
 import { useKeys } from "./keys.js";
-import { Copy, Failure, Money, ScoreTag, Time, Tokens } from "./parts.js";
+import { Copy, Failure, Money, Repriced, ScoreTag, Time, Tokens, pricesOf } from "./parts.js";
 import { ancestors, treeOf, visible } from "./tree.js";
 import { Waterfall } from "./waterfall.js";
 
@@ -22,19 +22,19 @@ function useNarrow() {
 }
 
 // Answers about single spans, the latest few: walking back and forth asks once.
-function useSpan(id, key, project, stamp) {
+function useSpan(id, key, project, prices, stamp) {
   const [full, setFull] = useState({ key: "", span: null, failure: null });
   const cache = useRef(new Map());
   useEffect(() => {
     if (!key) return undefined;
-    const name = `${key} ${stamp}`;
+    const name = `${key} ${prices} ${stamp}`;
     const known = cache.current.get(name);
     if (known) return setFull({ key, span: known, failure: null });
     const control = new AbortController();
     // Holding an arrow key down must not ask for every span that is passed.
     const timer = setTimeout(async () => {
       try {
-        const span = await ask(`/api/v1/traces/${id}/spans/${encodeURIComponent(key)}`, { project }, control.signal);
+        const span = await ask(`/api/v1/traces/${id}/spans/${encodeURIComponent(key)}`, { project, prices }, control.signal);
         cache.current.set(name, span);
         if (cache.current.size > 60) cache.current.delete(cache.current.keys().next().value);
         setFull({ key, span, failure: null });
@@ -43,14 +43,15 @@ function useSpan(id, key, project, stamp) {
       }
     }, 60);
     return () => { clearTimeout(timer); control.abort(); };
-  }, [id, key, project, stamp]);
+  }, [id, key, project, prices, stamp]);
   return full;
 }
 
 export function Trace({ id, query }) {
   const narrow = useNarrow();
   const project = query.project ?? "";
-  const { answer, failure } = useAnswer(`/api/v1/traces/${encodeURIComponent(id)}/skeleton`, { project });
+  const prices = pricesOf(query);
+  const { answer, failure } = useAnswer(`/api/v1/traces/${encodeURIComponent(id)}/skeleton`, { project, ...prices });
   const tree = useMemo(() => answer && treeOf(answer), [answer]);
   const judged = useAnswer(tree ? "/api/v1/scores" : "", { trace_id: id, project: tree?.summary.project, limit: 200 });
   const scores = judged.answer?.scores ?? [];
@@ -58,7 +59,7 @@ export function Trace({ id, query }) {
   const shown = useMemo(() => (tree ? visible(tree.rows, folded) : []), [tree, folded]);
   const chosen = query.span ?? "";
   const row = tree?.rows.find((each) => each.key === chosen) ?? null;
-  const full = useSpan(encodeURIComponent(id), chosen, project, row ? `${row.took} ${row.end}` : "");
+  const full = useSpan(encodeURIComponent(id), chosen, project, prices.prices ?? "", row ? `${row.took} ${row.end}` : "");
 
   useEffect(() => { if (tree) document.title = `${tree.summary.name || "Trace"} · everyspan`; }, [tree?.summary.name]);
   // A span that was sent by address may lie under a fold.
@@ -89,7 +90,7 @@ export function Trace({ id, query }) {
     e: () => jump((each) => each.status === "error"),
     c: () => dearest(tree, row, choose),
     Enter: (event) => (event.target.closest?.("a, button, summary") ? event.target.click() : !row && step(0)),
-    Escape: () => (chosen ? choose("") : go("/")),
+    Escape: () => (chosen ? choose("") : go("/", prices)),
   });
 
   if (failure && !tree) return html`<div class="empty"><h2>${failure.status === 404 ? "This trace is not here" : "This trace can not be shown"}</h2><p>${failure.message}</p>
@@ -97,12 +98,12 @@ export function Trace({ id, query }) {
   if (!tree) return html`<div class="trace" aria-busy="true"></div>`;
   const branches = tree.rows.filter((each) => each.children && each.depth > 0);
   return html`<div class=${`trace ${chosen ? "split" : ""}`}>
-    <${Head} tree=${tree} id=${id} scores=${scores} folded=${folded.size > 0} foldAll=${branches.length ? (all) => setFolded(new Set(all ? branches.map((each) => each.key) : [])) : null} />
+    <${Head} tree=${tree} id=${id} query=${query} scores=${scores} folded=${folded.size > 0} foldAll=${branches.length ? (all) => setFolded(new Set(all ? branches.map((each) => each.key) : [])) : null} />
     <${Failure} failure=${failure} />
     <div class="panes">
       <${Waterfall} tree=${tree} shown=${shown} folded=${folded} chosen=${chosen} choose=${choose} fold=${fold} compact=${narrow || Boolean(chosen)} />
       ${chosen && html`<${Detail} row=${row} full=${full.key === chosen ? full.span : null} failure=${full.key === chosen ? full.failure : null}
-        known=${Boolean(row)} scores=${scores.filter((score) => row && score.span_id === row.id)} close=${() => { choose(""); document.getElementById("waterfall")?.focus(); }} />`}
+        known=${Boolean(row)} prices=${prices} scores=${scores.filter((score) => row && score.span_id === row.id)} close=${() => { choose(""); document.getElementById("waterfall")?.focus(); }} />`}
     </div></div>`;
 }
 
@@ -111,24 +112,25 @@ function dearest(tree, row, choose) {
   if (calls.length) choose(calls[(calls.findIndex((each) => each === row) + 1) % calls.length].key);
 }
 
-function Head({ tree, id, scores, folded, foldAll }) {
+function Head({ tree, id, query, scores, folded, foldAll }) {
+  const prices = pricesOf(query);
   const { summary, rows } = tree;
   const lost = rows.filter((row) => row.missing && !row.ledger).length;
   const entries = rows.filter((row) => row.ledger).length;
   const cut = rows.filter((row) => row.end === "interrupted").length;
   return html`<div class="trace-head">
-    <div class="title"><h1><${Link} to="/" class="back" aria-label="all traces">←<//> ${summary.name || "(no name)"}</h1>
+    <div class="title"><h1><${Link} to="/" query=${prices} class="back" aria-label="all traces">←<//> ${summary.name || "(no name)"}</h1>
       <span class="end"><span class="id mono">${id}</span><${Copy} text=${id} what="the trace id" />
-      ${foldAll && html`<button type="button" class="plain" onClick=${() => foldAll(!folded)}>${folded ? "unfold all" : "fold all"}</button>`}</span></div>
+      <${Repriced} query=${query} />${foldAll && html`<button type="button" class="plain" onClick=${() => foldAll(!folded)}>${folded ? "unfold all" : "fold all"}</button>`}</span></div>
     <p class="facts"><${Time} ns=${summary.started_ns} /> · <b>${duration(tree.length)}</b> · ${plural(summary.spans, "span")} · ${plural(summary.calls, "call")} ·
       ${" "}<${Tokens} read=${summary.input_tokens} written=${summary.output_tokens} /> · <b id="trace-cost"><${Money} amount=${summary.cost} states=${summary.states} calls=${summary.calls} exact /></b>
       ${summary.errors ? html` <span class="tag bad">${plural(summary.errors, "error")}</span>` : ""}
       ${cut ? html` <span class="tag warn">${cut} interrupted</span>` : ""}${lost ? html` <span class="tag warn">${plural(lost, "parent")} missing</span>` : ""}
       ${entries ? html` <span class="tag" title="the program's sampler wanted no span of them">${entries} sampled out: usage and cost only</span>` : ""}
       ${summary.states.unbilled ? html` <span class="tag">${summary.states.unbilled} unbilled</span>` : ""}
-      ${summary.user && html` <span class="tag-group">user <${Link} to="/" query=${{ user: summary.user }}>${summary.user}<//></span>`}
-      ${summary.session && html` <span class="tag-group">session <${Link} to="/" query=${{ session: summary.session }}>${summary.session}<//></span>`}
+      ${summary.user && html` <span class="tag-group">user <${Link} to="/" query=${{ user: summary.user, ...prices }}>${summary.user}<//></span>`}
+      ${summary.session && html` <span class="tag-group">session <${Link} to="/" query=${{ session: summary.session, ...prices }}>${summary.session}<//></span>`}
       ${summary.environment && summary.environment !== "default" ? html` <span class="tag">${summary.environment}</span>` : ""}
-      ${summary.tags.map((tag) => html` <${Link} key=${tag} to="/" query=${{ tag }} class="tag">${tag}<//>`)}
+      ${summary.tags.map((tag) => html` <${Link} key=${tag} to="/" query=${{ tag, ...prices }} class="tag">${tag}<//>`)}
       ${scores.filter((score) => !score.span_id).map((score) => html` <${ScoreTag} key=${score.id} score=${score} />`)}</p></div>`;
 }

@@ -5,7 +5,7 @@ import { ask, useAnswer } from "./ask.js";
 import { FIELDS, Filters, wantedOf } from "./filters.js";
 import { count, duration, plural, short } from "./format.js";
 import { useKeys } from "./keys.js";
-import { Empty, Failure, Money, Range, Time, Tokens, periodOf } from "./parts.js";
+import { Empty, Failure, Money, Range, Repriced, Time, Tokens, periodOf, pricesOf } from "./parts.js";
 import { Saved } from "./saved.js";
 
 const PAGE = 60;
@@ -20,14 +20,14 @@ function Totals({ wanted }) {
     ${answer.errors ? html` · <b class="bad">${plural(answer.errors, "error")}</b>` : ""}</p>`;
 }
 
-function Row({ trace, longest, chosen, fresh, service, users }) {
+function Row({ trace, longest, chosen, fresh, service, users, prices }) {
   const took = trace.ended_ns - trace.started_ns;
   const width = `${Math.max(2, (100 * took) / longest)}%`;
   const row = useRef(null);
   useEffect(() => { if (chosen) row.current?.scrollIntoView({ block: "nearest" }); }, [chosen]);
   return html`<tr ref=${row} class=${`${chosen ? "chosen" : ""} ${fresh ? "fresh" : ""}`}>
     <td><${Time} ns=${trace.started_ns} relative /></td>
-    <td class="name"><${Link} to=${`/traces/${trace.trace_id}`} query=${trace.project === "default" ? {} : { project: trace.project }}
+    <td class="name"><${Link} to=${`/traces/${trace.trace_id}`} query=${{ project: trace.project === "default" ? "" : trace.project, ...prices }}
       id=${`to-${trace.trace_id}`}>${trace.name || "(no name)"}<//>
       ${service ? html` <span class="dim">${trace.services.join(", ")}</span>` : ""}
       ${trace.errors ? html` <span class="tag bad">${plural(trace.errors, "error")}</span>` : ""}
@@ -42,8 +42,10 @@ function Row({ trace, longest, chosen, fresh, service, users }) {
 }
 
 export function Traces({ query }) {
-  const wanted = { ...periodOf(query), ...wantedOf(query) };
-  const narrowed = Object.keys(wanted).length > 0;
+  const filters = { ...periodOf(query), ...wantedOf(query) };
+  const narrowed = Object.keys(filters).length > 0;
+  const prices = pricesOf(query);
+  const wanted = { ...filters, ...prices };
   const key = JSON.stringify(wanted);
   const { answer, failure, waiting } = useAnswer("/api/v1/traces", { ...wanted, limit: PAGE });
   const [older, setOlder] = useState({ key: "", traces: [], next: null });
@@ -88,15 +90,15 @@ export function Traces({ query }) {
     k: () => setAt(Math.max(0, at - 1)),
     Enter: (event) => {
       if (event.target.closest?.("a, button")) return event.target.click();
-      if (traces[at]) go(`/traces/${traces[at].trace_id}`);
+      if (traces[at]) go(`/traces/${traces[at].trace_id}`, prices);
     },
-    Escape: () => (narrowed ? go("/") : null),
+    Escape: () => (narrowed ? go("/", prices) : null),
     "/": () => document.getElementById("search")?.focus(),
   });
 
   return html`<div class="room">
     <h1 class="hidden">Traces</h1>
-    <div class="head"><${Filters} query=${query} /><div class="end"><${Saved} query=${query} fields=${FIELDS.map((field) => field.name)} /><${Range} query=${query} choose=${change} /></div></div>
+    <div class="head"><${Filters} query=${query} /><div class="end"><${Saved} query=${query} fields=${FIELDS.map((field) => field.name)} /><${Repriced} query=${query} /><${Range} query=${query} choose=${change} /></div></div>
     <${Failure} failure=${failure} />
     ${answer && !traces.length && !failure ? html`<${Nothing} narrowed=${narrowed} />` : html`
       <${Totals} wanted=${wanted} />
@@ -105,7 +107,7 @@ export function Traces({ query }) {
         <thead><tr><th scope="col">Started</th><th scope="col">Name</th><th scope="col" class="models">Models</th>${users && html`<th scope="col" class="who">User</th>`}
           <th scope="col" class="number">Took</th><th scope="col" class="number minor">Spans</th><th scope="col" class="number minor">Tokens</th><th scope="col" class="number">Cost</th></tr></thead>
         <tbody>${traces.map((trace, index) => html`<${Row} key=${`${trace.project}/${trace.trace_id}`} trace=${trace} longest=${longest}
-          service=${services > 1} users=${users} chosen=${index === at} fresh=${fresh.has(trace.trace_id)} />`)}</tbody>
+          service=${services > 1} users=${users} prices=${prices} chosen=${index === at} fresh=${fresh.has(trace.trace_id)} />`)}</tbody>
       </table></div>
       ${next ? html`<p class="more"><button type="button" disabled=${asking} onClick=${more}>${asking ? "…" : "Older traces"}</button></p>` : ""}`}
   </div>`;
