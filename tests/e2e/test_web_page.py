@@ -235,6 +235,17 @@ def test_the_list_a_trace_and_its_spans_are_shown_at_either_price_as_the_address
     assert page.wrong == []
 
 
+def test_a_switch_that_is_on_looks_so(page: Any, repriced: Server) -> None:
+    def background(name: str) -> Any:
+        return page.get_by_role("button", name=name).evaluate("one => getComputedStyle(one).backgroundColor")
+
+    page.goto(f"{repriced.url}/?prices=latest")
+    page.get_by_role("button", name="repriced", pressed=True).wait_for()
+
+    assert background("repriced") != background("errors")
+    assert background("errors") == "rgba(0, 0, 0, 0)"
+
+
 @pytest.mark.parametrize(("people", "who"), [("sessions", "s-1"), ("users", "ann")])
 def test_people_are_shown_at_either_price_and_lead_to_their_traces_at_the_same(
     page: Any, repriced: Server, people: str, who: str
