@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,6 @@ from everyspan.store.store import Store
 from tests.store_rows import WRITER, call, everything, span, span_id, stamped, trace_id
 
 ID = "chatcmpl-0123456789abcdef"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = SqliteStore(tmp_path / "spans.db")
-    yield opened
-    opened.close()
 
 
 def below(number: int, parent: int, cost: str | None = "0.25", **changes: Any) -> SpanRow:
@@ -140,8 +133,8 @@ def test_the_order_of_arrival_changes_nothing(tmp_path: Path, name: str) -> None
 
 
 @pytest.mark.parametrize("repeated_id", [False, True])
-def test_the_order_of_arrival_changes_nothing_in_a_trace_of_hundreds_of_spans(
-    tmp_path: Path, repeated_id: bool
+def test_hundreds_of_spans_of_a_trace_come_to_the_same_in_any_order(
+    fresh_store: Callable[[], Store], repeated_id: bool
 ) -> None:
     rows = [span(1, trace_id=trace_id(1))]
     for first in range(10, 1000, 10):
@@ -160,7 +153,7 @@ def test_the_order_of_arrival_changes_nothing_in_a_trace_of_hundreds_of_spans(
     if repeated_id:
         rows.append(below(10, 500, key="h:of another life"))
     shuffled = random.Random(1).sample(rows, len(rows))
-    at_once, bit_by_bit = SqliteStore(tmp_path / "at once.db"), SqliteStore(tmp_path / "bit by bit.db")
+    at_once, bit_by_bit = fresh_store(), fresh_store()
 
     at_once.insert(rows)
     for start in range(0, len(rows), 7):
@@ -168,8 +161,6 @@ def test_the_order_of_arrival_changes_nothing_in_a_trace_of_hundreds_of_spans(
 
     assert len(reasons(at_once)) >= 50
     assert everything(bit_by_bit) == everything(at_once)
-    at_once.close()
-    bit_by_bit.close()
 
 
 def test_recordings_in_traces_of_their_own_are_one_call_too(store: Store) -> None:
@@ -180,9 +171,11 @@ def test_recordings_in_traces_of_their_own_are_one_call_too(store: Store) -> Non
     assert reasons(store) == {"01": f"the same call as span {span_id(2)} in trace {trace_id(2)}"}
 
 
-def test_a_stored_answer_that_is_handed_out_again_and_again_is_billed_once(tmp_path: Path) -> None:
+def test_a_stored_answer_that_is_handed_out_again_and_again_is_billed_once(
+    fresh_store: Callable[[], Store],
+) -> None:
     rows = [call(number, response_id=ID) for number in range(1, 400)]
-    at_once, piecemeal = SqliteStore(tmp_path / "one.db"), SqliteStore(tmp_path / "two.db")
+    at_once, piecemeal = fresh_store(), fresh_store()
 
     at_once.insert(rows)
     for first in range(0, 399, 7):
@@ -190,8 +183,6 @@ def test_a_stored_answer_that_is_handed_out_again_and_again_is_billed_once(tmp_p
 
     assert bill(at_once) == bill(piecemeal) == (Decimal("0.25"), 1, 398)
     assert everything(at_once) == everything(piecemeal)
-    at_once.close()
-    piecemeal.close()
 
 
 def test_projects_have_bills_of_their_own(store: Store) -> None:
