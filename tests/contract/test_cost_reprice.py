@@ -20,40 +20,28 @@ from everyspan.errors import SettingsError
 from everyspan.model.money import CostState
 from everyspan.model.usage import Usage
 from everyspan.query.costs import CostBy, CostFilter, costs
-from everyspan.query.groups import list_groups
 from everyspan.query.repricing import reprice
 from everyspan.query.sum import sum_of
 from everyspan.query.traces import TraceFilter, list_traces, outline, span, totals, trace
 from everyspan.reading.client import Client
 from everyspan.server import running
 from everyspan.store.copying import copy
-from everyspan.store.groups import GroupFilter, GroupOrder, TraceBy
 from everyspan.store.reads import Prices
 from everyspan.store.repricing import Repricer, repricer
 from everyspan.store.rows import SpanRow
 from everyspan.store.store import Store, open_store
 from everyspan.store.upkeep import Deletion
 from tests.collector_requests import generation, get, row_of
-from tests.store_rows import NOON_NS, call, trace_id
+from tests.repriced import recorded, run
+from tests.store_rows import NOON_NS, trace_id
 
-TWICE = Usage(input_tokens=2_000, output_tokens=200)
 STANDARD = Usage(input_tokens=1_000, output_tokens=100, service_tier="default")
 LATEST = CostFilter(prices=Prices.LATEST)
 DAY_NS = 86_400 * 10**9
 
 
-def recorded(number: int, cost: str | None, **changes: Any) -> SpanRow:
-    """A call of 1,000 tokens in and 100 out of gpt-4o, which cost $0.0035."""
-    usual: dict[str, Any] = {"model": "gpt-4o", "usage": Usage(input_tokens=1_000, output_tokens=100)}
-    return call(number, cost, **(usual | changes))
-
-
 def amounts(store: Store, by: CostBy, wanted: CostFilter) -> dict[str, tuple[int, Decimal | None]]:
     return {each.value: (each.calls, each.cost) for each in costs(store, by=by, wanted=wanted).groups}
-
-
-def run(store: Store, wanted: CostFilter | None = None, *, write: bool = True) -> Any:
-    return reprice(repricer(store), Table.load(), wanted or CostFilter(), write=write)
 
 
 def test_a_dry_run_shows_the_difference_by_day_and_model_and_writes_nothing(store: Store) -> None:
@@ -264,48 +252,6 @@ def test_the_list_of_traces_and_its_totals_are_there_at_both_prices(store: Store
         Decimal("0.0105"),
         {"computed": 3, "unbilled": 1},
     )
-
-
-@pytest.mark.parametrize(
-    "wanted", [*(GroupFilter(order=order) for order in GroupOrder), GroupFilter(project="default", limit=4)]
-)
-def test_groups_agree_with_a_store_that_had_the_right_costs_from_the_start(
-    store: Store, tmp_path: Path, wanted: GroupFilter
-) -> None:
-    def rows(wrong: str | None) -> list[SpanRow]:
-        return [
-            recorded(1, wrong, tags=("a", "b"), user="u1", session="s", environment="test", service="web"),
-            recorded(2, "0.0035", trace_id=trace_id(1), parent_id=None, tags=("b",), provider="azure"),
-            recorded(3, wrong and "0.007", user="u2", session="s", usage=TWICE),
-            recorded(4, wrong, user="u1", tags=("a",), project="other"),
-            recorded(5, None, user="u3", model="no-such-model", provider="nobody"),
-            recorded(6, "9", user="u3", unbilled="twice"),
-            recorded(7, "0.004", user="u4", cost_state=CostState.STATED),
-        ]
-
-    store.insert(rows(None))
-    run(store)
-    with closing(open_store(tmp_path / "right.db")) as right:
-        right.insert(rows("0.0035"))
-
-        for by in TraceBy:
-            expected = list_groups(right, by, wanted)
-
-            assert expected.groups
-            assert list_groups(store, by, replace(wanted, prices=Prices.LATEST)) == expected
-            assert list_groups(store, by, wanted) != expected
-
-
-def test_the_order_of_groups_by_cost_is_that_of_the_costs_that_are_shown(store: Store) -> None:
-    store.insert([recorded(1, "1", user="was dear"), recorded(2, "0.002", user="is dear", usage=TWICE)])
-    run(store)
-
-    def users(prices: Prices) -> list[tuple[str, Decimal | None]]:
-        wanted = GroupFilter(order=GroupOrder.DEAREST, prices=prices)
-        return [(each.value, each.totals.cost) for each in store.trace_groups(TraceBy.USER, wanted)]
-
-    assert users(Prices.RECORDED) == [("was dear", Decimal(1)), ("is dear", Decimal("0.002"))]
-    assert users(Prices.LATEST) == [("is dear", Decimal("0.007")), ("was dear", Decimal("0.0035"))]
 
 
 def test_a_trace_and_its_spans_are_there_at_both_prices_and_each_sum_can_be_redone(store: Store) -> None:

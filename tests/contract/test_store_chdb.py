@@ -26,6 +26,7 @@ CONTRACT = (
     ("store_reads", "store_questions", "store_scores", "store_exactly_once", "store_twins", "store_http"),
     (
         *("store_bills", "store_upkeep", "store_served", "store_media", "store_measures", "cost_reprice"),
+        "cost_repriced_groups",
         *("langfuse_endpoints", "langfuse_media", "langfuse_filters"),
     ),
 )
