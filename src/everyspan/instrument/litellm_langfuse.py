@@ -44,9 +44,8 @@ class LitellmLangfuseHooks:
     def _construct(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         made = original(*args, **kwargs)
         try:
-            if len(args) < 2 and not kwargs.get(
-                "langfuse_public_key"
-            ):  # else made for the keys of one request
+            for_one_request = len(args) > 1 or kwargs.get("langfuse_public_key")
+            if not for_one_request:
                 self._add(args[0])
         except Exception as error:  # noqa: BLE001 - the callback goes on as it was
             TALLY.fault("take over litellm's Langfuse callback", error)

@@ -144,9 +144,8 @@ class Termination:
     def _die(self) -> None:
         handler = _set_handler(signal.SIGTERM, None)
         os.kill(os.getpid(), signal.SIGTERM)
-        if (
-            os.getpid() == 1
-        ):  # of a container, to which the kernel sends no signal that it does not handle: it goes on
+        # The first process of a container, to which the kernel sends no signal that it does not handle: it goes on.
+        if os.getpid() == 1:
             if handler:
                 _set_handler(signal.SIGTERM, handler)
                 signal.siginterrupt(signal.SIGTERM, True)  # as Python sets its handlers

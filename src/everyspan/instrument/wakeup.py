@@ -31,7 +31,7 @@ class Wakeup:
     def __init__(self, number: signal.Signals, heard: Callable[[], None]) -> None:
         self._number = number
         self._heard = heard
-        self._set = signal.set_wakeup_fd
+        self._set: Callable[..., int] = signal.set_wakeup_fd
         self._pid = 0
         self._ends = (-1, -1)
         self._listening = False
@@ -77,6 +77,7 @@ class Wakeup:
             for end in self._ends:
                 os.close(end)
             self._pid = 0
+            self._ends = (-1, -1)  # their numbers may be another file's from now on
 
     def _exchange(self, fd: int, *, warn_on_full_buffer: bool) -> int:
         if fd == -1 and self._pid == os.getpid():

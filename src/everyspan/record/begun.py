@@ -53,15 +53,18 @@ class BegunSpans:
         """Keep `begun` until `take` asks for it."""
         if self._size_bytes + len(begun.encoded) > _MOST_BYTES:
             begun = Begun(begun.writer)
-        self._size_bytes += len(begun.encoded)
+        size_bytes = len(begun.encoded)  # no call between reading the sum and writing it
+        self._size_bytes += size_bytes
         self._held[key] = begun
         if len(self._held) > _MOST_SPANS:
             _, oldest = self._held.popitem(last=False)
-            self._size_bytes -= len(oldest.encoded)
+            size_bytes = len(oldest.encoded)
+            self._size_bytes -= size_bytes
 
     def take(self, key: Key) -> Begun | None:
         """What was remembered, once; None when nothing was."""
         begun = self._held.pop(key, None)
         if begun is not None:
-            self._size_bytes -= len(begun.encoded)
+            size_bytes = len(begun.encoded)
+            self._size_bytes -= size_bytes
         return begun

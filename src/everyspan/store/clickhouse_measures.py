@@ -38,7 +38,6 @@ _COLUMNS = {
     ),
     SpanField.COST: _BILLED.format("cost"),
 }
-_SIGNS = {Is.EQUAL: "=", Is.LESS: "<", Is.AT_MOST: "<=", Is.MORE: ">", Is.AT_LEAST: ">="}
 _PERIODS = {
     Period.MINUTE: "intDiv(start_ns, 60000000000) * 60",
     Period.HOUR: "intDiv(start_ns, 3600000000000) * 3600",
@@ -86,14 +85,14 @@ def _number(where: Where, asked: Condition) -> str:
         return f"{column} IS {'' if asked.how is Is.MISSING else 'NOT '}NULL"
     if asked.field is SpanField.COST:
         amount = max(-MOST, min(Decimal(asked.number), MOST))
-        return f"{column} {_SIGNS[asked.how]} {where.bound.put(amount)}"
+        return f"{column} {asked.how.value} {where.bound.put(amount)}"
     number = max(-LATEST_NS, min(int(asked.number), LATEST_NS))
-    return f"{column} {_SIGNS[asked.how]} {where.bound.put(number)}"
+    return f"{column} {asked.how.value} {where.bound.put(number)}"
 
 
 def _tags(where: Where, asked: Condition) -> str:
     if asked.how in (Is.MISSING, Is.PRESENT):
-        return f"{'' if asked.how is Is.MISSING else 'not'}{'empty' if asked.how is Is.MISSING else 'Empty'}(tags)"
+        return "empty(tags)" if asked.how is Is.MISSING else "notEmpty(tags)"
     texts = where.bound.put(list(asked.texts))
     function = "hasAll" if asked.how is Is.ALL_OF else "hasAny"
     return f"{'NOT ' if asked.how is Is.NONE_OF else ''}{function}(tags, {texts})"

@@ -107,16 +107,7 @@ def span_groups(
 def _score_conditions(wanted: ScoreFilter) -> Where:
     where = Where(Bound())
     where.add(f"project = {where.bound.put(wanted.project)}")
-    where.one_of(
-        id=wanted.ids,
-        name=wanted.names,
-        trace_id=wanted.trace_ids,
-        span_id=wanted.span_ids,
-        session=wanted.sessions,
-        data_type=wanted.data_types,
-        source=wanted.sources,
-        environment=wanted.environments,
-    )
+    where.one_of(**wanted.one_of)
     where.between("at_ns", wanted.since_ns, wanted.until_ns)
     return where
 
@@ -124,17 +115,7 @@ def _score_conditions(wanted: ScoreFilter) -> Where:
 def _span_conditions(wanted: SpanFilter) -> Where:
     where = Where(Bound())
     where.add(f"project = {where.bound.put(wanted.project)}")
-    where.one_of(
-        key=wanted.keys,
-        trace_id=wanted.trace_ids,
-        span_id=wanted.span_ids,
-        name=wanted.names,
-        kind=wanted.kinds,
-        user=wanted.users,
-        session=wanted.sessions,
-        environment=wanted.environments,
-        status=wanted.statuses,
-    )
+    where.one_of(**wanted.one_of)
     if wanted.parent_id == "":
         where.add("parent_id IS NULL")
     elif wanted.parent_id is not None:

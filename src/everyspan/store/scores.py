@@ -62,6 +62,20 @@ class ScoreFilter:
     skip: int = 0
     before: Position | None = None
 
+    @property
+    def one_of(self) -> dict[str, tuple[str, ...]]:
+        """By column, the values of which one has to fit."""
+        return {
+            "id": self.ids,
+            "name": self.names,
+            "trace_id": self.trace_ids,
+            "span_id": self.span_ids,
+            "session": self.sessions,
+            "data_type": self.data_types,
+            "source": self.sources,
+            "environment": self.environments,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanFilter:
@@ -86,6 +100,21 @@ class SpanFilter:
     limit: int = 50
     skip: int = 0
     before: Position | None = None
+
+    @property
+    def one_of(self) -> dict[str, tuple[str, ...]]:
+        """By column, the values of which one has to fit."""
+        return {
+            "key": self.keys,
+            "trace_id": self.trace_ids,
+            "span_id": self.span_ids,
+            "name": self.names,
+            "kind": self.kinds,
+            "user": self.users,
+            "session": self.sessions,
+            "environment": self.environments,
+            "status": self.statuses,
+        }
 
 
 class SingleStore(Protocol):

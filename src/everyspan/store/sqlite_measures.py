@@ -35,7 +35,6 @@ _COLUMNS = {
     SpanField.TOTAL_TOKENS: _BILLED.format(_TOTAL),
     SpanField.COST: _BILLED.format("cost"),
 }
-_SIGNS = {Is.EQUAL: "=", Is.LESS: "<", Is.AT_MOST: "<=", Is.MORE: ">", Is.AT_LEAST: ">="}
 _PERIODS = {
     Period.MINUTE: "start_ns / 60000000000 * 60",
     Period.HOUR: "start_ns / 3600000000000 * 3600",
@@ -82,10 +81,10 @@ def _add_number(where: Where, asked: Condition) -> None:
     if asked.how in (Is.MISSING, Is.PRESENT):
         where.add(f"{column} IS {'' if asked.how is Is.MISSING else 'NOT '}NULL")
     elif asked.field is SpanField.COST:
-        where.add(f"compare({column}, ?) {_SIGNS[asked.how]} 0", exact.to_text(Decimal(asked.number)))
+        where.add(f"compare({column}, ?) {asked.how.value} 0", exact.to_text(Decimal(asked.number)))
     else:
         number = max(-LATEST_NS, min(int(asked.number), LATEST_NS))
-        where.add(f"{column} {_SIGNS[asked.how]} ?", number)
+        where.add(f"{column} {asked.how.value} ?", number)
 
 
 def _add_tags(where: Where, asked: Condition) -> None:

@@ -89,16 +89,7 @@ def _score_conditions(wanted: ScoreFilter) -> Where:
     where = Where()
     # A plus keeps SQLite from walking the whole project where the trace leads straight to a few rows.
     where.add(f"{'+' if wanted.trace_ids else ''}project = ?", wanted.project)
-    for column, values in (
-        ("id", wanted.ids),
-        ("name", wanted.names),
-        ("trace_id", wanted.trace_ids),
-        ("span_id", wanted.span_ids),
-        ("session", wanted.sessions),
-        ("data_type", wanted.data_types),
-        ("source", wanted.sources),
-        ("environment", wanted.environments),
-    ):
+    for column, values in wanted.one_of.items():
         _one_of(where, column, values)
     where.between("at_ns", wanted.since_ns, wanted.until_ns)
     return where
@@ -109,20 +100,10 @@ def _span_conditions(wanted: SpanFilter) -> Where:
     # A plus keeps SQLite from walking the whole project where an id leads straight to a few rows.
     plus = "+" if wanted.span_ids or wanted.trace_ids else ""
     where.add(f"{plus}project = ?", wanted.project)
-    for column, values in (
-        ("key", wanted.keys),
-        ("trace_id", wanted.trace_ids),
-        ("+span_id", wanted.span_ids),
-        ("name", wanted.names),
-        ("kind", wanted.kinds),
-        ("user", wanted.users),
-        ("session", wanted.sessions),
-        ("environment", wanted.environments),
-        ("status", wanted.statuses),
-    ):
-        _one_of(where, column, values)
+    for column, values in wanted.one_of.items():
+        # The condition below leads to an index; this one decides, and its plus keeps its values out of that.
+        _one_of(where, "+span_id" if column == "span_id" else column, values)
     if wanted.span_ids:
-        # As the index has it; the condition above decides, whose plus keeps SQLite from putting its value in here.
         parts = sorted({span_id[-8:] for span_id in wanted.span_ids})
         where.add(f"substr(span_id, -8) IN ({', '.join('?' * len(parts))})", *parts)
     if wanted.parent_id == "":

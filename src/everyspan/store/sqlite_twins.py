@@ -75,10 +75,13 @@ def settle(
     for project, rows in of_project.items():
         judging = _Judging(connection, project)
         judging.whole |= {row.trace_id for row in gone if row.project == project}
-        several = {row.trace_id for row in rows if (project, row.trace_id) not in lone}
+        moved: Spans = defaultdict(set)
+        for row in rows:
+            if (project, row.trace_id) not in lone:
+                moved[row.trace_id].add(row.span_id)
         seeds: Spans = defaultdict(set)
-        for trace_id in judging.with_two_calls(several):
-            seeds[trace_id] |= {row.span_id for row in rows if row.trace_id == trace_id}
+        for trace_id in judging.with_two_calls(moved):
+            seeds[trace_id] |= moved[trace_id]
         # Where the best one of a crowd may be gone, all of it has to be looked at.
         for trace_id, spans in judging.sharing(rows, sql=_SHARING_ALL if gone else _SHARING).items():
             seeds[trace_id] |= spans
