@@ -120,7 +120,7 @@ def test_parameters_that_are_no_column_of_the_store_narrow_too(
 def test_pages_of_a_filter_that_looks_at_each_span_hold_everything_once(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("everyspan.web.langfuse.reads._MOST_LOOKED_AT", 2)
+    monkeypatch.setattr("everyspan.web.langfuse.observations._MOST_LOOKED_AT", 2)
     text = json.dumps([condition("stringObject", "metadata", "is set", key="tier")])
     seen, cursor, pages = list[int](), "", 0
 

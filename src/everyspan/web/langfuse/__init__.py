@@ -15,8 +15,10 @@ from everyspan.web.langfuse.ids import trace_id_of
 from everyspan.web.langfuse.ingestion import Ingestion
 from everyspan.web.langfuse.media import Files
 from everyspan.web.langfuse.metrics import Metrics
-from everyspan.web.langfuse.reads import Reads
+from everyspan.web.langfuse.observations import Observations
+from everyspan.web.langfuse.score_lists import ScoreLists
 from everyspan.web.langfuse.scores import Scores
+from everyspan.web.langfuse.traces import Traces
 
 
 def routes(store: Store) -> list[Route]:
@@ -28,7 +30,15 @@ def routes(store: Store) -> list[Route]:
         # What the SDK's get_trace_url() makes.
         Route("/project/{project}/traces/{trace_id}", _trace_page, methods=["GET"]),
     ]
-    for part in (Scores(store), Reads(store), Ingestion(store), Metrics(store), Files(store)):
+    for part in (
+        ScoreLists(store),
+        Scores(store),
+        Observations(store),
+        Traces(store),
+        Ingestion(store),
+        Metrics(store),
+        Files(store),
+    ):
         found += part.routes()
     return [
         *found,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -62,6 +62,18 @@ class Asked(NamedTuple):
         said = self.one(name)
         return None if not said else ns_of(said, name)
 
+    def groups(self, known: Iterable[str]) -> frozenset[str] | None:
+        """The parameter `fields`, groups of fields joined by commas; None when it is not given."""
+        said = self.several("fields")
+        for name in said:
+            if name not in known:
+                raise RequestError(f"fields has {name[:40]!r}; it takes {', '.join(known)}")
+        return frozenset(said) or None
+
+    def paging(self) -> tuple[int, int]:
+        """Page and limit, as the older endpoints have them."""
+        return self.whole("page", default=1, most=10_000), self.whole("limit", default=50, most=100)
+
     def whole(self, name: str, *, default: int, most: int) -> int:
         """A parameter as a number from 1 to `most`."""
         said = self.one(name)
@@ -75,11 +87,17 @@ class Asked(NamedTuple):
 Answerer = Callable[[Asked], object]
 
 
-def endpoint(answer: Answerer, *, status: int = 200) -> Callable[[Request], Any]:
-    """An endpoint that runs `answer` in a worker thread. A `(status, content)` pair sets a status of its own."""
+def endpoint(answer: Answerer, *, takes: Sequence[str] | None = None) -> Callable[[Request], Any]:
+    """An endpoint that runs `answer` in a worker thread. A `(status, content)` pair sets a status of its own.
+
+    Args:
+        takes: the parameters that there are. Another one is refused, for an answer that ignores what narrows it is
+            wider than what was asked. None for a place whose parameters narrow nothing.
+    """
 
     async def serve(request: Request) -> Response:
         try:
+            _check(request.query_params, takes)
             asked = Asked(
                 project=request.scope.get(PROJECT) or DEFAULT_PROJECT,
                 query={name: request.query_params.getlist(name) for name in request.query_params},
@@ -93,9 +111,17 @@ def endpoint(answer: Answerer, *, status: int = 200) -> Callable[[Request], Any]
             return json_response({"message": str(failure), "error": "ServiceUnavailable"}, status=503)
         if isinstance(found, tuple):
             return json_response(found[1], status=found[0])
-        return json_response(found, status=status)
+        return json_response(found)
 
     return serve
+
+
+def _check(said: Iterable[str], takes: Sequence[str] | None) -> None:
+    for name in said:
+        if takes is not None and name not in takes:
+            raise RequestError(
+                f"the parameter {name[:40]!r} is not supported here; known: {', '.join(takes)}"
+            )
 
 
 def _has_body(request: Request) -> bool:
@@ -157,6 +183,16 @@ def loaded(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def position_of(cursor: str) -> tuple[int, str] | None:
+    """Where a page begins; None for the first."""
+    if not cursor:
+        return None
+    at, separator, key = cursor.partition(".")
+    if not (separator and at.isascii() and at.isdigit() and len(at) <= 19):
+        raise RequestError(f"{cursor[:80]!r} is no cursor; pass on the one that came with the last page")
+    return min(int(at), 2**63 - 1), key
 
 
 def paged(data: Sequence[object], *, page: int, limit: int, total: int) -> dict[str, Any]:

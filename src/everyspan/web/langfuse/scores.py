@@ -1,4 +1,4 @@
-"""Scores: written one by one, as a list or inside an ingestion batch; read in the old and the current shape."""
+"""Scores: written one by one, as a list or inside an ingestion batch; one of them read or deleted."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from starlette.routing import Route
 
 from everyspan.clock import now_ns
 from everyspan.store.scores import Score, ScoreFilter, SingleStore
-from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint, missing, ns_of, paged
+from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint, missing, ns_of
 from everyspan.web.langfuse.ids import span_id_of, trace_id_of
-from everyspan.web.langfuse.shapes import score, score_v3
+from everyspan.web.langfuse.shapes import score
 
 _TYPES = ("NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORRECTION")
 _MOST_TEXT = 500
@@ -28,15 +28,13 @@ class Scores:
         self._store = store
 
     def routes(self) -> list[Route]:
-        """The routes; the most particular first."""
+        """The routes; lists are in `score_lists.py`."""
+        one = "/api/public/scores/{id}"
         return [
             Route("/api/public/scores", endpoint(self.create), methods=["POST"]),
-            Route("/api/public/scores", endpoint(self.list), methods=["GET"]),
-            Route("/api/public/v2/scores", endpoint(self.list), methods=["GET"]),
-            Route("/api/public/v3/scores", endpoint(self.list_v3), methods=["GET"]),
-            Route("/api/public/scores/{id}", endpoint(self.read), methods=["GET"]),
+            Route(one, endpoint(self.read), methods=["GET"]),
             Route("/api/public/v2/scores/{id}", endpoint(self.read), methods=["GET"]),
-            Route("/api/public/scores/{id}", endpoint(self.delete), methods=["DELETE"]),
+            Route(one, endpoint(self.delete), methods=["DELETE"]),
         ]
 
     def create(self, asked: Asked) -> object:
@@ -58,23 +56,6 @@ class Scores:
             return 202, {"message": "Accepted"}
         return 207, {"accepted": len(taken), "rejected": len(errors), "errors": errors}
 
-    def list(self, asked: Asked) -> object:
-        """A page as Langfuse 2 to 4 have it."""
-        page = asked.whole("page", default=1, most=10_000)
-        limit = asked.whole("limit", default=50, most=100)
-        wanted = _filter(asked, limit=limit, skip=(page - 1) * limit)
-        found = [score(each) for each in self._store.list_scores(wanted)]
-        return paged(found, page=page, limit=limit, total=self._store.count_scores(wanted))
-
-    def list_v3(self, asked: Asked) -> object:
-        """A page with a cursor, as Langfuse 5 has it."""
-        limit = asked.whole("limit", default=50, most=100)
-        found = self._store.list_scores(_filter(asked, limit=limit + 1, cursor=asked.one("cursor")))
-        meta: dict[str, Any] = {"limit": limit}
-        if len(found) > limit:
-            meta["cursor"] = f"{found[limit - 1].at_ns}.{found[limit - 1].id}"
-        return {"data": [score_v3(each) for each in found[:limit]], "meta": meta}
-
     def read(self, asked: Asked) -> object:
         """One score."""
         found = self._store.list_scores(ScoreFilter(project=asked.project, ids=(asked.path["id"],)))
@@ -87,16 +68,6 @@ class Scores:
         if not self._store.delete_score(asked.project, asked.path["id"]):
             raise missing(f"Score {asked.path['id'][:80]!r}")
         return 202, {"message": "Score deleted"}
-
-
-def position_of(cursor: str) -> tuple[int, str] | None:
-    """Where a page begins; None for the first."""
-    if not cursor:
-        return None
-    at, separator, key = cursor.partition(".")
-    if not (separator and at.isascii() and at.isdigit() and len(at) <= 19):
-        raise RequestError(f"{cursor[:80]!r} is no cursor; pass on the one that came with the last page")
-    return min(int(at), 2**63 - 1), key
 
 
 def score_from(said: Any, *, project: str) -> Score:
@@ -164,22 +135,3 @@ def _text(said: Mapping[str, Any], name: str) -> str:
     value = said.get(name)
     # A lone surrogate is no text to a database.
     return str(value).encode("utf-8", "replace").decode() if value is not None else ""
-
-
-def _filter(asked: Asked, *, limit: int, skip: int = 0, cursor: str = "") -> ScoreFilter:
-    return ScoreFilter(
-        project=asked.project,
-        ids=asked.several("id") + asked.several("scoreIds"),
-        names=asked.several("name"),
-        trace_ids=tuple(map(trace_id_of, asked.several("traceId"))),
-        span_ids=tuple(map(span_id_of, asked.several("observationId"))),
-        sessions=asked.several("sessionId"),
-        data_types=asked.several("dataType"),
-        sources=asked.several("source"),
-        environments=asked.several("environment"),
-        since_ns=asked.time("fromTimestamp"),
-        until_ns=asked.time("toTimestamp"),
-        limit=limit,
-        skip=skip,
-        before=position_of(cursor),
-    )
