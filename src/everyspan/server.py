@@ -18,6 +18,7 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from everyspan.collector.collector import Collector
 from everyspan.collector.issued import KeyFile
@@ -31,6 +32,7 @@ from everyspan.store.store import Store, open_store
 from everyspan.web import langfuse, pages
 from everyspan.web.api import Api
 from everyspan.web.connections import ConnectionLimits, limited
+from everyspan.web.endpoint import not_served
 from everyspan.web.guard import App, Guard, Receive, Scope, Send
 from everyspan.web.jaeger import Jaeger
 from everyspan.web.live import Live
@@ -117,6 +119,8 @@ class Server:
     """What `stop` calls first: streams that would never end by themselves end now."""
     grpc_address = ""
     """Where it takes OTLP/gRPC, as `host:port`; empty when it does not."""
+    routes: tuple[Route, ...] = ()
+    """Everything behind the guard: what is answered beside OTLP."""
 
     def __init__(
         self, app: App, sock: socket.socket, *, store: Store, collector: Collector, limits: ConnectionLimits
@@ -197,10 +201,11 @@ def _opened(options: Options) -> Iterator[Server]:
         ]
         api += Probes(collector, retention).routes()
         routes = [*api, *langfuse.routes(store), *pages.routes()]
-        guard = Guard(Starlette(routes=routes), keys, host=options.host)
+        served = Starlette(routes=routes, exception_handlers={404: not_served, 405: not_served})
+        guard = Guard(served, keys, host=options.host)
         app, limits = _by_path(collector.door, guard), options.connections
         server = Server(app, sock, store=store, collector=collector, limits=limits)
-        server.stopping = live.close
+        server.stopping, server.routes = live.close, tuple(routes)
         if options.grpc_port is not None:
             port = opened.enter_context(_grpc(options, collector, keys))
             server.grpc_address = f"{_bracketed(options.host)}:{port}"

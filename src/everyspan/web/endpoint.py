@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -100,6 +101,14 @@ def _status_of(failure: EveryspanError) -> int:
 def error_response(why: str, status: int) -> Response:
     """The one shape of an error; see `collector.answers.refusal`."""
     return json_response({"message": why, "error": why}, status=status)
+
+
+async def not_served(request: Request, failure: Exception) -> Response:
+    """404 for a place and 405 for a method that there is none of, in the one shape."""
+    status = failure.status_code if isinstance(failure, HTTPException) else 404
+    answer = error_response(f"there is no {request.method} {request.url.path}", status)
+    answer.headers.update(getattr(failure, "headers", None) or {})
+    return answer
 
 
 def _within_project(said: Said, request: Request) -> Said:
