@@ -183,6 +183,7 @@ def _opened(options: Options) -> Iterator[Server]:
         )
     with ExitStack() as opened:
         opened.enter_context(_locked(options.data_dir))
+        opened.enter_context(keys.quotas.kept(options.data_dir / "quotas"))
         sock = opened.enter_context(_bound(options.host, options.port))
         store = open_store(options.store or options.data_dir / "spans.db")
         opened.callback(store.close)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -15,6 +19,7 @@ from everyspan.collector.otlp_grpc import METHOD
 from everyspan.collector.quotas import Quotas
 from everyspan.errors import CollectorError, SettingsError
 from everyspan.server import running
+from tests.collector_kills import ServerProcess
 from tests.collector_requests import body, generation, get, post, settled, span
 
 SECOND_NS = 10**9
@@ -97,6 +102,99 @@ def test_a_key_that_used_up_its_requests_waits_and_loses_nothing_and_others_do_n
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     assert "google.rpc.retryinfo-bin" in dict(refused.value.trailing_metadata())
     assert (health["throttled_requests"], health["stored_spans"]) == (3, 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_restart_gives_no_fresh_allowance_however_the_server_ended(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    file = KeyFile(tmp_path)
+    _, asking = file.create(project="a", scopes=BOTH, requests_per_minute=2)
+    _, sending = file.create(project="a", scopes=BOTH, bytes_per_day=3000)
+    _, new = file.create(project="a", scopes=BOTH, requests_per_minute=2)
+    server = ServerProcess(tmp_path)
+
+    def statuses(secret: str, content: bytes, *, times: int) -> list[int]:
+        url, header = f"{server.url}/v1/traces", f"Bearer {secret}"
+        return [post(url, content, authorization=header).status for _ in range(times)]
+
+    first = statuses(asking, body(generation()), times=2) + statuses(
+        sending, body(span(name="n" * 4000)), times=1
+    )
+    server.end(number)
+    server.start()
+    again = statuses(asking, body(generation()), times=1) + statuses(sending, body(generation()), times=1)
+    untouched = statuses(new, body(generation()), times=2)
+    server.end(signal.SIGTERM)
+    server.close()
+
+    assert (first, again, untouched) == ([200, 200, 200], [429, 429], [200, 200])
+
+
+def test_what_was_used_up_comes_back_while_the_server_is_away(tmp_path: Path) -> None:
+    clock, limited, there = [0], key(requests_per_minute=1), tmp_path / "quotas"
+    before, after = Quotas(now=lambda: clock[0]), Quotas(now=lambda: clock[0])
+
+    with before.kept(there):
+        before.request(limited)
+    clock[0] += 30 * SECOND_NS
+
+    with after.kept(there):
+        with pytest.raises(CollectorError) as refused:
+            after.request(limited)
+        clock[0] += 30 * SECOND_NS
+        after.request(limited)
+    assert refused.value.retry_after_s == 30
+
+
+def test_a_clock_that_ran_ahead_keeps_no_key_waiting_until_it_is_true(tmp_path: Path) -> None:
+    limited, there = key(requests_per_minute=1), tmp_path / "quotas"
+    ahead = Quotas(now=lambda: 10**9 * SECOND_NS)
+    with ahead.kept(there):
+        ahead.request(limited)
+    clock = [0]
+    true = Quotas(now=lambda: clock[0])
+
+    with true.kept(there):
+        with pytest.raises(CollectorError):
+            true.request(limited)
+        clock[0] += 60 * SECOND_NS
+        true.request(limited)
+
+
+def test_a_damaged_line_forgives_its_own_key_and_no_other(tmp_path: Path) -> None:
+    there, keys = tmp_path / "quotas", [replace(key(requests_per_minute=1), public=f"pk-{n}") for n in "abc"]
+    before, after = Quotas(now=lambda: 0), Quotas(now=lambda: 0)
+    with before.kept(there):
+        for each in keys:
+            before.request(each)
+    lines = there.read_bytes().splitlines(keepends=True)
+    there.write_bytes(lines[0] + b"\0" * len(lines[1]) + lines[2])
+
+    with after.kept(there):
+        after.request(keys[1])
+        for each in keys:
+            with pytest.raises(CollectorError):
+                after.request(each)
+        assert len(there.read_bytes().splitlines()) == 3
+
+
+def test_a_file_that_cannot_be_written_is_a_number_and_no_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quotas, limited = Quotas(now=lambda: 0), key(requests_per_minute=2)
+
+    def full(*said: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with quotas.kept(tmp_path / "quotas"):
+        monkeypatch.setattr(os, "pwrite", full)
+        quotas.request(limited)
+        quotas.request(limited)
+        with pytest.raises(CollectorError, match="2 requests in a minute"):
+            quotas.request(limited)
+
+        assert quotas.failures == 2
 
 
 @pytest.mark.parametrize("path", ["/v1/traces", "/api/public/ingestion"])

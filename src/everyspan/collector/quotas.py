@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from everyspan.clock import NowNs, now_ns
 from everyspan.collector.issued import Issued
-from everyspan.errors import CollectorError
+from everyspan.collector.quotas_kept import KeptQuotas, Supply, name_of
+from everyspan.errors import CollectorError, StoreError
 
 _MINUTE_S, _DAY_S = 60, 86_400
 
@@ -42,14 +46,39 @@ class _Account:
 
 
 class Quotas:
-    """The accounts of all keys since this server started; a restart fills them up. For any thread."""
+    """The accounts of all keys that have a limit. For any thread."""
 
     def __init__(self, *, now: NowNs = now_ns) -> None:
+        """They begin full, and end with this object unless they are `kept`."""
         self._now = now
         self._accounts: dict[str, _Account] = {}
         self._lock = threading.Lock()
+        self._file: KeptQuotas | None = None
         self.refused: Counter[str] = Counter()
         """Requests that were told to wait, by public key."""
+
+    @contextmanager
+    def kept(self, path: Path) -> Iterator[None]:
+        """Inside the block what is used up is kept in a file, and goes on from what the file says.
+
+        Raises:
+            StoreError: the file cannot be read or written.
+        """
+        try:
+            self._file = KeptQuotas(path)
+        except OSError as unusable:
+            raise StoreError(f"what keys have used up cannot be kept in {path}: {unusable}") from None
+        try:
+            yield
+        finally:
+            with self._lock:
+                kept, self._file = self._file, None
+            kept.close()
+
+    @property
+    def failures(self) -> int:
+        """Writes to the file that did not work."""
+        return self._file.failures if self._file else 0
 
     def request(self, key: Issued) -> None:
         """Count a request.
@@ -72,28 +101,48 @@ class Quotas:
                     raise CollectorError(why, status=429, retry_after_s=wait_s)
             if account.requests is not None:
                 account.requests.left -= 1
+                self._keep(key, account)
 
     def received(self, key: Issued, size_bytes: int) -> None:
         """Count the bytes of a body. They were let in, so they may make a debt."""
-        if key.bytes_per_day is None:
+        if key.bytes_per_day is None or not size_bytes:
             return
         with self._lock:
             account = self._account(key)
             if account.size is not None:
                 account.size.left -= size_bytes
+                self._keep(key, account)
 
     def _account(self, key: Issued) -> _Account:
         limits, at_ns = (key.requests_per_minute, key.bytes_per_day), self._now()
         account = self._accounts.get(key.public)
         if account is None or account.limits != limits:
-            requests = None if limits[0] is None else _full(limits[0], _MINUTE_S, at_ns)
-            size = None if limits[1] is None else _full(limits[1], _DAY_S, at_ns)
-            account = self._accounts[key.public] = _Account(requests, size, limits)
+            before = self._file.found.get(name_of(key.public)) if self._file and account is None else None
+            requests, size = before or (None, None)
+            account = self._accounts[key.public] = _Account(
+                requests=_bucket(limits[0], _MINUTE_S, requests, at_ns),
+                size=_bucket(limits[1], _DAY_S, size, at_ns),
+                limits=limits,
+            )
         for bucket in (account.requests, account.size):
             if bucket is not None:
                 bucket.fill(at_ns)
         return account
 
+    def _keep(self, key: Issued, account: _Account) -> None:
+        if self._file is not None:
+            self._file.put(key.public, (_supply(account.requests), _supply(account.size)))
 
-def _full(most: int, in_s: int, at_ns: int) -> _Bucket:
-    return _Bucket(most=most, per_s=most / in_s, left=most, at_ns=at_ns)
+
+def _bucket(most: int | None, in_s: int, before: Supply | None, at_ns: int) -> _Bucket | None:
+    """A supply as it was when it has the same limit, else a full one."""
+    if most is None:
+        return None
+    if before is None or before.most != most:
+        return _Bucket(most=most, per_s=most / in_s, left=most, at_ns=at_ns)
+    # A clock that ran ahead must not keep a key waiting until it is true.
+    return _Bucket(most=most, per_s=most / in_s, left=before.left, at_ns=min(before.at_ns, at_ns))
+
+
+def _supply(bucket: _Bucket | None) -> Supply | None:
+    return Supply(bucket.most, bucket.left, bucket.at_ns) if bucket else None

@@ -75,6 +75,11 @@ class Probes:
             ("in_flight_bytes", "Bytes of bodies under way.", taken.in_flight_bytes),
             ("inbox_syncs_total", "How often the inbox was synced to disk.", syncs),
             ("inbox_sync_seconds_total", "Seconds spent on it.", sync_s),
+            (
+                "quota_write_failures_total",
+                "Times that what a key has used up could not be written to disk.",
+                self._collector.keys.quotas.failures,
+            ),
             ("retention_deleted_traces_total", "Traces deleted by age.", self._retention.deleted.traces),
             ("retention_deleted_spans_total", "Their spans.", self._retention.deleted.spans),
             ("retention_failures_total", "Runs of the retention that failed.", self._retention.failures),
