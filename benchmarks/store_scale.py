@@ -113,7 +113,7 @@ def spans(count: int) -> Iterator[SpanRow]:
         length_ns = int(chance.lognormvariate(0.5, 0.8) * 1e9)
         yield SpanRow(
             project="default",
-            key=f"w:{writer:07}-benchmark0000:{seqs[writer]:016x}",
+            key=f"w:{writer:07}-benchmark0000:{seqs[writer]}",
             trace_id=f"{trace * 2654435761 % (1 << 64):032x}",
             span_id=f"{number:016x}",
             parent_id=None if root else f"{trace * _IN_TRACE + _IN_TRACE - 1:016x}",

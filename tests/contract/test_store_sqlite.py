@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import signal
 import sqlite3
@@ -17,15 +18,18 @@ import pytest
 import zstandard
 
 from everyspan.errors import StoreError
+from everyspan.model.ids import Seq
 from everyspan.store import sqlite_scores
 from everyspan.store.migrate import APPLICATION_ID
 from everyspan.store.reads import TraceFilter, WriterFilter
+from everyspan.store.rows import SpanRow
 from everyspan.store.scores import SpanFilter
 from everyspan.store.sqlite import SqliteStore
 from everyspan.store.sqlite_bodies import Bodies
+from everyspan.store.sqlite_columns import draft_of
 from everyspan.store.store import open_store
 from everyspan.store.upkeep import Deletion
-from tests.store_rows import call, everything, span, span_id, stamped, trace_id
+from tests.store_rows import WRITER, call, everything, span, span_id, stamped, trace_id
 
 
 @pytest.fixture
@@ -153,6 +157,53 @@ def test_a_trace_is_found_without_a_look_at_the_spans_of_others(path: Path) -> N
     assert len(steps) < 3
 
 
+def test_spans_whose_ids_end_alike_are_told_apart(path: Path) -> None:
+    def alike(number: int) -> SpanRow:
+        # Indexes hold the ends of ids only.
+        ids: dict[str, Any] = {"trace_id": f"{number:024x}{7:08x}", "span_id": f"{number:08x}{7:08x}"}
+        answer = f"answer {number} of twelve-letters"
+        return call(number, **ids, key=f"{number} of the same end", response_id=answer)
+
+    rows = [alike(number) for number in range(1, 30)]
+    with closing(open_store(path)) as store:
+        first = store.insert(rows[:20])
+        second = store.insert(rows)
+        store.delete(Deletion(project="default", trace_id=rows[3].trace_id))
+
+        found = [store.read_trace(row.trace_id, project="default") for row in rows]
+        single = [store.read_span(row.trace_id, row.key, project="default") for row in rows]
+        by_id = store.list_spans(SpanFilter(project="default", span_ids=(rows[5].span_id,)))
+
+    assert (first.new, second.new, second.known) == (20, 9, 20)
+    assert [one and one[1] for one in found] == [None if row is rows[3] else [row] for row in rows]
+    assert single == [None if row is rows[3] else row for row in rows]
+    assert by_id == [rows[5]]
+
+
+def test_a_span_of_a_huge_trace_takes_no_more_steps_than_one_of_a_small_trace(path: Path) -> None:
+    together = 25
+    root = span(1)
+    calls = [
+        call(number, trace_id=root.trace_id, parent_id=root.span_id) for number in range(2, 80 * together + 1)
+    ]
+    spans = [root, *calls]
+    steps = [0]
+    with closing(SqliteStore(path)) as store:
+        with store.writing() as connection:
+
+            def count() -> None:
+                steps[-1] += 1
+
+            connection.sql.set_progress_handler(count, 100)
+
+        for start in range(0, len(spans), together):
+            steps.append(0)
+            store.insert(spans[start : start + together])
+
+    # The work of SQLite, which grows with the rows that are read, not the time it took.
+    assert sum(steps[-10:]) < 2 * sum(steps[10:20])
+
+
 def alone(texts: list[str]) -> bytes:
     """A body as it was kept before several were kept together."""
     parts = [text.encode("utf-8", "surrogatepass") for text in texts]
@@ -174,6 +225,9 @@ def as_version_one(path: Path, filled: Path) -> None:
             bodies = Bodies(*connection)
             for (id_,) in connection.sql.execute("SELECT id FROM spans").fetchall():
                 old.execute("INSERT INTO main.bodies VALUES (?, ?)", (id_, alone(bodies.of(id_))))
+            for trace in connection.sql.execute("SELECT * FROM traces").fetchall():
+                marks = json.dumps(draft_of(trace).marks)
+                old.execute("UPDATE main.traces SET marks = ? WHERE id = ?", (marks, trace["id"]))
         old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         old.execute("PRAGMA user_version = 1")
         old.commit()
@@ -187,6 +241,8 @@ def test_a_store_of_the_first_version_answers_every_new_question_after_it_is_ope
         stamped(4, 8, unbilled="a copy"),
         call(5, "0.1", project="other", end="interrupted"),
         span(6),
+        span(7, key=f"h:{trace_id(7)}:{span_id(7)}:0123456789abcdef01234567"),
+        call(8, key=f"w:{WRITER}:10", writer=WRITER, seq=Seq(10), trace_id=trace_id(3), parent_id=span_id(3)),
     ]
     with closing(open_store(path)) as store:
         store.insert(rows)
@@ -195,8 +251,9 @@ def test_a_store_of_the_first_version_answers_every_new_question_after_it_is_ope
     as_version_one(old, path)
 
     with closing(open_store(old)) as store:
-        store.insert(rows)
+        again = store.insert(rows)
 
+        assert again.known == len(rows)
         assert everything(store) == expected
         assert store.insert([call(5, "0.1", project="other", key="h:5 finished")]).new == 1
         assert store.trace_totals(TraceFilter(project="other")).spans == 1

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from everyspan.store.rows import INTERRUPTED, REVISED, SpanRow
+from everyspan.store.sqlite_ids import one_of, portions, sought
 
-_AT_ONCE = 500
-"""Values in one statement."""
-
-_KNOWN = "SELECT key AS found FROM spans WHERE project = ? AND key IN ({})"
+_KNOWN = "SELECT key FROM spans INDEXED BY spans_by_key WHERE project = ? AND {}"
 # Told which index to use: by the trace alone it would read all of it.
 _BEGUN = """
 SELECT trace_id, span_id FROM spans INDEXED BY spans_interrupted
@@ -41,11 +39,13 @@ def sorted_out(connection: sqlite3.Connection, rows: Sequence[SpanRow]) -> Arriv
     known: set[tuple[str, str]] = set()
     for project, some in by_project.items():
         known |= {
-            (project, found["found"])
-            for found in _found(connection, _KNOWN, project, [row.key for row in some])
+            (project, found["key"])
+            for keys in portions([row.key for row in some])
+            for found in connection.execute(_KNOWN.format(one_of("key", len(keys))), (project, *sought(keys)))
         }
-        traces = list({row.trace_id for row in some})
-        begun |= {(project, *found) for found in _found(connection, _BEGUN, project, traces)}
+        for traces in portions(list({row.trace_id for row in some})):
+            sql = _BEGUN.format(", ".join("?" * len(traces)))
+            begun |= {(project, *found) for found in connection.execute(sql, (project, *traces))}
     new: dict[tuple[str, str], list[SpanRow]] = defaultdict(list)
     for row in rows:
         if row.key.startswith(REVISED) or (begun and (row.project, row.trace_id, row.span_id) in begun):
@@ -59,11 +59,3 @@ def sorted_out(connection: sqlite3.Connection, rows: Sequence[SpanRow]) -> Arriv
         new[row.project, row.trace_id].append(row)
     arrivals.new = [row for some in new.values() for row in some]
     return arrivals
-
-
-def _found(
-    connection: sqlite3.Connection, sql: str, project: str, values: Sequence[str]
-) -> Iterator[sqlite3.Row]:
-    for start in range(0, len(values), _AT_ONCE):
-        some = values[start : start + _AT_ONCE]
-        yield from connection.execute(sql.format(", ".join("?" * len(some))), (project, *some))

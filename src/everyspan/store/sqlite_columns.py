@@ -17,12 +17,11 @@ from everyspan.model.usage import Usage
 from everyspan.store import exact
 from everyspan.store.reads import TraceSummary
 from everyspan.store.rows import SpanRow
-from everyspan.store.summary import Draft
+from everyspan.store.summary import Draft, Mark
 
 PLAIN = (
     *(
         "project",
-        "key",
         "trace_id",
         "span_id",
         "parent_id",
@@ -36,7 +35,7 @@ PLAIN = (
     *("start_ns", "end_ns", "status", "end", "provider", "model", "response_id", "user", "session"),
     *("environment", "trace_name", "first_token_ns", "unbilled", "received_ns"),
 )
-"""Fields of a row that are columns of the same name."""
+"""Fields of a row that are columns of the same name; its key is one too, which is read and never written."""
 
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 """Kinds of usage that have a column, because they are summed."""
@@ -63,6 +62,7 @@ TRACE_COLUMNS = (
     *("input_tokens", "output_tokens", "marks"),
 )
 
+_READ = ("key", *PLAIN)
 _REST = tuple(field.name for field in fields(Usage) if field.name not in TOKENS)
 _rest = attrgetter(*_REST)
 _tokens = attrgetter(*TOKENS)
@@ -83,6 +83,15 @@ def special(row: SpanRow) -> tuple[Any, ...]:
     )
 
 
+def key_parts(row: SpanRow) -> tuple[str | None, str | None]:
+    """What of a key no other column tells: all of it, or its end where it is the span's content. See migration 10."""
+    key = row.key
+    if row.writer is not None and key == f"w:{row.writer}:{row.seq}":
+        return None, None
+    ids = f"h:{row.trace_id}:{row.span_id}:"
+    return (None, key[len(ids) :]) if key.startswith(ids) else (key, None)
+
+
 def _rest_json(values: tuple[Any, ...]) -> str:
     kept = {name: value for name, value in zip(_REST, values, strict=True) if value not in (None, False)}
     return json.dumps(kept)
@@ -92,7 +101,7 @@ def row_of(stored: sqlite3.Row, body: Sequence[str] | None = None) -> SpanRow:
     """The row that was stored; without a body what is in one stays empty."""
     # By name sqlite3.Row looks through its columns one after the other, forty times for each of ten thousand spans.
     columns = dict(zip(stored.keys(), stored, strict=True))
-    values: dict[str, Any] = {name: columns[name] for name in PLAIN}
+    values: dict[str, Any] = {name: columns[name] for name in _READ}
     if body is not None:
         values |= zip(BODY, body, strict=True)
     tokens = {name: columns[name] for name in TOKENS}
@@ -132,7 +141,7 @@ def trace_values(draft: Draft, summary: TraceSummary) -> tuple[Any, ...]:
         *(summary.started_ns, summary.ended_ns, summary.spans, summary.calls, summary.errors),
         *(_json(summary.states), exact.to_text(summary.cost)),
         None if summary.cost is None else exact.nano(summary.cost),
-        *(summary.input_tokens, summary.output_tokens, _json(draft.marks)),
+        *(summary.input_tokens, summary.output_tokens, _marks_json(draft, summary)),
     )
 
 
@@ -153,5 +162,25 @@ def draft_of(stored: sqlite3.Row) -> Draft:
         services=set(json.loads(stored["services"])),
         models=set(json.loads(stored["models"])),
         providers=set(json.loads(stored["providers"])),
-        marks={name: tuple(mark) for name, mark in json.loads(stored["marks"]).items()},
+        marks=_marks_of(stored),
     )
+
+
+def _marks_json(draft: Draft, summary: TraceSummary) -> str:
+    """`[[start, key, {name: value, …}], …]`: several marks are of one span, and a value that is a column is null."""
+    spans: dict[tuple[int, str], dict[str, str | None]] = {}
+    for name, (start_ns, key, value) in draft.marks.items():
+        there = getattr(summary, name, None) == value
+        spans.setdefault((start_ns, key), {})[name] = None if there else value
+    return _json([[*at, values] for at, values in spans.items()])
+
+
+def _marks_of(stored: sqlite3.Row) -> dict[str, Mark]:
+    marks = orjson.loads(stored["marks"])
+    if isinstance(marks, dict):  # as before version 10
+        return {name: tuple(mark) for name, mark in marks.items()}
+    return {
+        name: (start_ns, key, stored[name] if value is None else value)
+        for start_ns, key, values in marks
+        for name, value in values.items()
+    }

@@ -22,6 +22,7 @@ from everyspan.store.conditions import (
     SpanGroup,
 )
 from everyspan.store.limits import LATEST_NS
+from everyspan.store.sqlite_ids import one_of, sought
 from everyspan.store.sqlite_where import Where
 
 _TOTAL = "coalesce(input_tokens + output_tokens, input_tokens, output_tokens)"
@@ -57,10 +58,17 @@ def add_conditions(where: Where, conditions: Sequence[Condition]) -> None:
             _add_text(where, each)
 
 
+def leads(asked: Condition) -> bool:
+    """Whether an index leads to the few spans that fit."""
+    return asked.how is Is.ANY_OF and asked.field in (SpanField.TRACE_ID, SpanField.SPAN_ID)
+
+
 def _add_text(where: Where, asked: Condition) -> None:
     column, texts = _COLUMNS[asked.field], asked.texts
     if asked.how in (Is.MISSING, Is.PRESENT):
         where.add(f"{column} {'=' if asked.how is Is.MISSING else '!='} ''")
+    elif leads(asked):
+        where.add(one_of(asked.field.value, len(texts)), *sought(texts))
     elif asked.how in (Is.ANY_OF, Is.NONE_OF):
         no = "NOT " if asked.how is Is.NONE_OF else ""
         where.add(f"{column} {no}IN ({', '.join('?' * len(texts))})", *texts)

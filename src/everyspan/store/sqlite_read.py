@@ -21,10 +21,11 @@ from everyspan.store.reads import (
 from everyspan.store.rows import SpanRow
 from everyspan.store.sqlite_bodies import Bodies
 from everyspan.store.sqlite_columns import draft_of, row_of
+from everyspan.store.sqlite_ids import is_, one_of, sought
 from everyspan.store.sqlite_where import Where
 
 # The pluses keep SQLite from walking the whole project in this order: the trace leads straight to its spans.
-_OF_TRACE = "WHERE project = ? AND trace_id = ? ORDER BY +start_ns, +key"
+_OF_TRACE = f"WHERE {is_('trace_id')} ORDER BY +start_ns, +key"
 _OUTLINE = "SELECT {} FROM spans".format(
     ", ".join("coalesce(cost_state, '')" if name == "cost_state" else f'"{name}"' for name in Outline._fields)
 )
@@ -64,15 +65,15 @@ def read_span(
     connection: sqlite3.Connection, squeezer: Squeezer, trace_id: str, key: str, project: str
 ) -> SpanRow | None:
     """See `Store.read_span`."""
-    sql = "SELECT * FROM spans WHERE project = ? AND key = ? AND trace_id = ?"
+    sql = f"SELECT * FROM spans WHERE {is_('key')} AND +trace_id = ?3"
     row = connection.execute(sql, (project, key, trace_id)).fetchone()
     return None if row is None else row_of(row, Bodies(connection, squeezer).of(row["id"]))
 
 
 def projects_of(connection: sqlite3.Connection, trace_id: str) -> list[str]:
     """See `Store.projects_of`."""
-    sql = "SELECT DISTINCT project FROM spans WHERE trace_id = ? ORDER BY project"
-    return [row["project"] for row in connection.execute(sql, (trace_id,))]
+    sql = f"SELECT DISTINCT project FROM spans WHERE {one_of('trace_id', 1)} ORDER BY +project"
+    return [row["project"] for row in connection.execute(sql, sought([trace_id]))]
 
 
 def projects(connection: sqlite3.Connection) -> list[str]:

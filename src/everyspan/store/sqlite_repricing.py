@@ -14,6 +14,7 @@ from everyspan.store.repricing import Newer, Place, PricedCall, Repriced, Repric
 from everyspan.store.sqlite import SqliteStore
 from everyspan.store.sqlite_bodies import Bodies
 from everyspan.store.sqlite_columns import row_of
+from everyspan.store.sqlite_ids import is_, one_of, portions, sought
 from everyspan.store.sqlite_repriced import LATEST
 from everyspan.store.sqlite_where import Where
 
@@ -22,7 +23,6 @@ _OTHERS = (
     " spans.cost_state AS was_state, spans.cost AS was_cost"
     " FROM repriced JOIN spans ON spans.id = repriced.span"
 )
-_TRACES_AT_ONCE = 500
 _GIVEN_UP_NS = 3600 * 10**9
 """An unfinished version older than this was left by a process that died."""
 
@@ -81,15 +81,15 @@ class SqliteRepricer:
             # A span that was replaced meanwhile has no cost of its own any more.
             connection.sql.executemany(
                 "INSERT OR REPLACE INTO repriced (span, version, cost_state, cost, note)"
-                " SELECT id, ?, ?, ?, ? FROM spans WHERE project = ? AND key = ?",
+                f" SELECT id, ?3, ?4, ?5, ?6 FROM spans WHERE {is_('key')}",
                 (
                     (
+                        each.at.project,
+                        each.at.key,
                         version,
                         each.state.value,
                         exact.to_text(each.cost),
                         each.note,
-                        each.at.project,
-                        each.at.key,
                     )
                     for each in costs
                 ),
@@ -138,13 +138,13 @@ class SqliteRepricer:
         with self._store.reading() as connection:
             if not connection.sql.execute("SELECT 1 FROM repriced LIMIT 1").fetchone():
                 return []
-            for start in range(0, len(trace_ids), _TRACES_AT_ONCE):
-                some = trace_ids[start : start + _TRACES_AT_ONCE]
+            for some in portions(trace_ids):
                 sql = (
-                    f"{_OTHERS} WHERE spans.project = ? AND spans.trace_id IN ({', '.join('?' * len(some))})"
+                    f"{_OTHERS} WHERE +spans.project = ? AND {one_of('trace_id', len(some))}"
                     f" AND repriced.version = {LATEST} AND unbilled = ''"
                 )
-                found += map(_newer, connection.sql.execute(sql, (project, *some)))
+                values = (project, *sought(some))
+                found += map(_newer, connection.sql.execute(sql, values))
         return found
 
 

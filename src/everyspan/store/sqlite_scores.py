@@ -14,7 +14,8 @@ from everyspan.store.rows import SpanRow
 from everyspan.store.scores import Position, Score, ScoreFilter, SpanFilter
 from everyspan.store.sqlite_bodies import Bodies
 from everyspan.store.sqlite_columns import row_of
-from everyspan.store.sqlite_measures import add_conditions
+from everyspan.store.sqlite_ids import ENDS, one_of, sought
+from everyspan.store.sqlite_measures import add_conditions, leads
 from everyspan.store.sqlite_where import Where
 
 _COLUMNS = tuple(field.name for field in fields(Score))
@@ -59,7 +60,7 @@ def delete(connection: sqlite3.Connection, project: str, score_id: str) -> bool:
 def list_spans(connection: sqlite3.Connection, squeezer: Squeezer, wanted: SpanFilter) -> list[SpanRow]:
     """See `SingleStore.list_spans`."""
     where = _span_conditions(wanted)
-    few = bool(wanted.trace_ids or wanted.keys or wanted.span_ids)
+    few = _few(wanted)
     _page(where, ("start_ns", "key"), wanted.before, few=few)
     order = _order(("start_ns", "key"), few=few)
     sql = f"SELECT * FROM spans {where} {order} LIMIT ? OFFSET ?"
@@ -95,17 +96,21 @@ def _score_conditions(wanted: ScoreFilter) -> Where:
     return where
 
 
+def _few(wanted: SpanFilter) -> bool:
+    """Whether ids lead straight to a few rows."""
+    named = wanted.trace_ids or wanted.keys or wanted.span_ids
+    return bool(named) or any(map(leads, wanted.conditions))
+
+
 def _span_conditions(wanted: SpanFilter) -> Where:
     where = Where()
     # A plus keeps SQLite from walking the whole project where an id leads straight to a few rows.
-    plus = "+" if wanted.span_ids or wanted.trace_ids else ""
-    where.add(f"{plus}project = ?", wanted.project)
+    where.add(f"{'+' if _few(wanted) else ''}project = ?", wanted.project)
     for column, values in wanted.one_of.items():
-        # The condition below leads to an index; this one decides, and its plus keeps its values out of that.
-        _one_of(where, "+span_id" if column == "span_id" else column, values)
-    if wanted.span_ids:
-        parts = sorted({span_id[-8:] for span_id in wanted.span_ids})
-        where.add(f"substr(span_id, -8) IN ({', '.join('?' * len(parts))})", *parts)
+        if column not in ENDS:
+            _one_of(where, column, values)
+        elif values:
+            where.add(one_of(column, len(values)), *sought(values))
     if wanted.parent_id == "":
         where.add("parent_id IS NULL")
     elif wanted.parent_id is not None:

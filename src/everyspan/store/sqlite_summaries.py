@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from everyspan.store import sqlite_facets
 from everyspan.store.rows import SpanRow
 from everyspan.store.sqlite_columns import BODY, TRACE_COLUMNS, draft_of, row_of, trace_values
+from everyspan.store.sqlite_ids import is_, portions
 from everyspan.store.summary import Draft
 
 At = tuple[str, str]
 """Project and trace id."""
-
-_AT_ONCE = 500
-"""Values in one statement."""
 
 _ADD = f"INSERT INTO traces (id, ever, {', '.join(TRACE_COLUMNS)}) VALUES ({', '.join('?' * (len(TRACE_COLUMNS) + 2))})"
 _CHANGE = f"UPDATE traces SET ever = ?, {', '.join(f'{name} = ?' for name in TRACE_COLUMNS[2:])} WHERE id = ?"
@@ -62,9 +60,7 @@ class Summaries:
             trace = self._traces[at]
             trace.draft = Draft(project=at[0], trace_id=at[1])
             trace.changed = True
-            for stored in self._connection.execute(
-                "SELECT * FROM spans WHERE project = ? AND trace_id = ?", at
-            ):
+            for stored in self._connection.execute(f"SELECT * FROM spans WHERE {is_('trace_id')}", at):
                 trace.draft.add(row_of(stored, [""] * len(BODY)))
 
     def write(self) -> None:
@@ -108,8 +104,7 @@ class Summaries:
 
 
 def _stored(connection: sqlite3.Connection, project: str, ids: Sequence[str]) -> Iterator[sqlite3.Row]:
-    for start in range(0, len(ids), _AT_ONCE):
-        some = ids[start : start + _AT_ONCE]
+    for some in portions(ids):
         yield from connection.execute(
             f"SELECT * FROM traces WHERE project = ? AND trace_id IN ({', '.join('?' * len(some))})",
             (project, *some),

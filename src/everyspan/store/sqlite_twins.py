@@ -10,45 +10,40 @@ from dataclasses import replace
 from everyspan.store import exact
 from everyspan.store.rows import SpanRow
 from everyspan.store.sqlite_columns import BODY, row_of
+from everyspan.store.sqlite_ids import is_, one_of, portions, sought
 from everyspan.store.twins import CROWD, ONE_OF_MANY, SAME_CALL, SURE_ID_LENGTH, Call, new_reasons
-
-_AT_ONCE = 500
-"""Values in one statement."""
 
 _MOST_ROUNDS = 5
 _MOST_TRACES = 5_000
 """How far response ids may lead, from one trace to the next; only ids that identify nothing lead further."""
 
 _WITH_TWO_CALLS = """
-SELECT trace_id AS found FROM spans WHERE project = ? AND trace_id IN ({})
+SELECT trace_id AS found FROM spans INDEXED BY spans_by_trace WHERE project = ? AND {}
 AND (cost_state IS NOT NULL OR unbilled != '') GROUP BY trace_id HAVING count(*) > 1
 """
 _COLUMNS = """key, trace_id, span_id, parent_id, start_ns, end_ns, response_id, cost_state, cost, input_tokens,
     output_tokens, writer IS NOT NULL, unbilled"""
-_CALLS = f"SELECT {_COLUMNS} FROM spans WHERE project = ? AND trace_id = ? AND cost_state IS NOT NULL"
-_ROW = "SELECT * FROM spans WHERE project = ? AND key = ?"
-_PARENTS = "SELECT key, span_id, parent_id FROM spans WHERE project = ? AND trace_id = ?"
-_SURE = f"project = ? AND length(response_id) >= {SURE_ID_LENGTH} AND response_id IN ({{}})"
-_SHARED = f"SELECT response_id AS found FROM spans WHERE {_SURE} GROUP BY response_id HAVING count(*) > 1"
+_CALLS = f"SELECT {_COLUMNS} FROM spans WHERE {is_('trace_id')} AND cost_state IS NOT NULL"
+_ROW = f"SELECT * FROM spans WHERE {is_('key')}"
+_PARENTS = f"SELECT key, span_id, parent_id FROM spans WHERE {is_('trace_id')}"
+_SURE = f"spans INDEXED BY spans_by_response WHERE project = ? AND length(response_id) >= {SURE_ID_LENGTH} AND {{}}"
+_SHARED = f"SELECT response_id AS found FROM {_SURE} GROUP BY response_id HAVING count(*) > 1"
 _CROWDED = (
-    f"SELECT response_id AS found FROM spans WHERE {_SURE} AND cost_state IS NOT NULL"
+    f"SELECT response_id AS found FROM {_SURE} AND cost_state IS NOT NULL"
     f" AND (unbilled = '' OR unbilled LIKE '{SAME_CALL}%') GROUP BY response_id HAVING count(*) > {CROWD}"
 )
 # In a crowd the others lost against the best one for good; only it, and what is new, can still change.
-_SHARING = f"SELECT trace_id, span_id FROM spans WHERE {_SURE} AND unbilled != '{ONE_OF_MANY}'"
-_SHARING_ALL = f"SELECT trace_id, span_id FROM spans WHERE {_SURE}"
+_SHARING = f"SELECT trace_id, span_id FROM {_SURE} AND unbilled != '{ONE_OF_MANY}'"
+_SHARING_ALL = f"SELECT trace_id, span_id FROM {_SURE}"
 
 _BIG = 200
 """Spans of a trace from which on only the neighbours of what came are looked at: all of it would be read again for each
 batch, which made traces of ten thousand spans take minutes."""
 _SIZE = "SELECT spans FROM traces WHERE project = ? AND trace_id = ?"
-_BY_ID = f"""
-SELECT {_COLUMNS} FROM spans INDEXED BY spans_by_id
-WHERE substr(span_id, -8) IN ({{}}) AND span_id IN ({{}}) AND project = ? AND trace_id = ?
-"""
+_BY_ID = f"SELECT {_COLUMNS} FROM spans INDEXED BY spans_by_id WHERE {{}} AND project = ? AND trace_id = ?"
 _BELOW = """
 SELECT span_id FROM spans INDEXED BY spans_by_parent
-WHERE parent_id IS NOT NULL AND substr(parent_id, -8) IN ({}) AND parent_id IN ({}) AND project = ? AND trace_id = ?
+WHERE parent_id IS NOT NULL AND {} AND project = ? AND trace_id = ?
 """
 
 Spans = dict[str, set[str]]
@@ -104,13 +99,13 @@ class _Judging:
 
     def with_two_calls(self, traces: Collection[str]) -> list[str]:
         big = [trace_id for trace_id in traces if self._is_big(trace_id)]
-        return [*big, *self._found(_WITH_TWO_CALLS, set(traces).difference(big))]
+        return [*big, *self._found(_WITH_TWO_CALLS, "trace_id", set(traces).difference(big))]
 
     def sharing(self, rows: Iterable[SpanRow | Call], sql: str = _SHARING) -> Spans:
         """Spans with a response id that one of these rows has and another span too."""
-        shared = self._found(_SHARED, _sure_ids(rows))
+        shared = self._found(_SHARED, "response_id", _sure_ids(rows))
         spans: Spans = defaultdict(set)
-        for row in self._ask(sql, set(shared)):
+        for row in self._ask(sql, "response_id", set(shared)):
             spans[row["trace_id"]].add(row["span_id"])
         return spans
 
@@ -131,14 +126,14 @@ class _Judging:
     def rebilled(self) -> list[tuple[SpanRow, SpanRow]]:
         """Write the bills that are others now."""
         calls = self._calls.values()
-        crowded = set(self._found(_CROWDED, _sure_ids(calls)))
+        crowded = set(self._found(_CROWDED, "response_id", _sure_ids(calls)))
         changed = []
         for key, reason in new_reasons(calls, self._parents, crowded).items():
             row = row_of(self._connection.execute(_ROW, (self._project, key)).fetchone(), [""] * len(BODY))
             changed.append((row, replace(row, unbilled=reason)))
         self._connection.executemany(
-            "UPDATE spans SET unbilled = ? WHERE project = ? AND key = ?",
-            ((after.unbilled, self._project, after.key) for _, after in changed),
+            f"UPDATE spans SET unbilled = ?3 WHERE {is_('key')}",
+            ((self._project, after.key, after.unbilled) for _, after in changed),
         )
         return changed
 
@@ -180,7 +175,8 @@ class _Judging:
                 return None
         seen = waiting = {_highest(span_id, rows) for span_id in spans}
         while waiting:
-            waiting = {row["span_id"] for row in self._of_trace(_BELOW, trace_id, waiting)} - seen
+            below = self._of_trace(_BELOW, trace_id, waiting, column="parent_id")
+            waiting = {row["span_id"] for row in below} - seen
             seen = seen | waiting
             found = list(self._of_trace(_BY_ID, trace_id, waiting - rows.keys()))
             rows |= {row["span_id"]: row for row in found}
@@ -188,21 +184,20 @@ class _Judging:
                 return None
         return rows
 
-    def _of_trace(self, sql: str, trace_id: str, span_ids: Iterable[str]) -> Iterator[sqlite3.Row]:
-        for some in _portions(span_ids):
-            marks, ends = ", ".join("?" * len(some)), [span_id[-8:] for span_id in some]
-            yield from self._connection.execute(
-                sql.format(marks, marks), (*ends, *some, self._project, trace_id)
-            )
+    def _of_trace(
+        self, sql: str, trace_id: str, span_ids: Iterable[str], column: str = "span_id"
+    ) -> Iterator[sqlite3.Row]:
+        for some in portions(sorted(span_ids)):
+            values = (*sought(some), self._project, trace_id)
+            yield from self._connection.execute(sql.format(one_of(column, len(some))), values)
 
-    def _found(self, sql: str, values: Iterable[str]) -> Iterator[str]:
-        return (row["found"] for row in self._ask(sql, values))
+    def _found(self, sql: str, column: str, ids: Iterable[str]) -> Iterator[str]:
+        return (row["found"] for row in self._ask(sql, column, ids))
 
-    def _ask(self, sql: str, values: Iterable[str]) -> Iterator[sqlite3.Row]:
-        for some in _portions(values):
-            yield from self._connection.execute(
-                sql.format(", ".join("?" * len(some))), (self._project, *some)
-            )
+    def _ask(self, sql: str, column: str, ids: Iterable[str]) -> Iterator[sqlite3.Row]:
+        for some in portions(sorted(ids)):
+            values = (self._project, *sought(some))
+            yield from self._connection.execute(sql.format(one_of(column, len(some))), values)
 
 
 def _highest(span_id: str, rows: Mapping[str, sqlite3.Row]) -> str:
@@ -219,12 +214,6 @@ def _highest(span_id: str, rows: Mapping[str, sqlite3.Row]) -> str:
 
 def _sure_ids(rows: Iterable[SpanRow | Call]) -> set[str]:
     return {row.response_id for row in rows if len(row.response_id) >= SURE_ID_LENGTH}
-
-
-def _portions(values: Iterable[str]) -> Iterator[list[str]]:
-    ordered = sorted(values)
-    for start in range(0, len(ordered), _AT_ONCE):
-        yield ordered[start : start + _AT_ONCE]
 
 
 def _call(stored: sqlite3.Row) -> Call:

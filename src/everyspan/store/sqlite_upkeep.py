@@ -12,6 +12,7 @@ from everyspan.store.bodies import Squeezer
 from everyspan.store.rows import INTERRUPTED, SpanRow
 from everyspan.store.sqlite_bodies import Bodies
 from everyspan.store.sqlite_columns import draft_of, row_of
+from everyspan.store.sqlite_ids import is_
 from everyspan.store.sqlite_summaries import Summaries
 from everyspan.store.sqlite_where import Where
 from everyspan.store.upkeep import Deleted, Deletion, SpanPage
@@ -53,7 +54,7 @@ def delete(connection: sqlite3.Connection, squeezer: Squeezer, traces: Sequence[
         if stored is None:
             continue
         its = connection.execute(
-            "SELECT id FROM spans WHERE project = ? AND trace_id = ?", (stored["project"], stored["trace_id"])
+            f"SELECT id FROM spans WHERE {is_('trace_id')}", (stored["project"], stored["trace_id"])
         )
         spans += [row["id"] for row in its]
         changes.append(sqlite_facets.Changed(trace, draft_of(stored).summary(), None))

@@ -13,25 +13,31 @@ from everyspan.store.limits import Batch
 from everyspan.store.reads import Inserted
 from everyspan.store.rows import INTERRUPTED, REVISED, SpanRow
 from everyspan.store.sqlite_arrivals import sorted_out
-from everyspan.store.sqlite_columns import BODY, PLAIN, SPAN_COLUMNS, row_of, special
+from everyspan.store.sqlite_columns import BODY, PLAIN, SPAN_COLUMNS, key_parts, row_of, special
 from everyspan.store.sqlite_costs import add_costs
+from everyspan.store.sqlite_ids import is_
 from everyspan.store.sqlite_latency import add_latencies
 from everyspan.store.sqlite_summaries import Summaries
 from everyspan.store.sqlite_writers import Ledger
 from everyspan.store.words import searchable
 
 _INSERT_SPAN = (
-    f"INSERT INTO spans (id, text_id, {', '.join(SPAN_COLUMNS)}) "
-    f"VALUES ({', '.join('?' * (len(SPAN_COLUMNS) + 2))})"
+    f"INSERT INTO spans (id, text_id, own_key, content, {', '.join(SPAN_COLUMNS)}) "
+    f"VALUES ({', '.join('?' * (len(SPAN_COLUMNS) + 4))})"
 )
 # The start is part of who is who: with it, ids that `random.seed()` repeats in another run are no twins. Stamps, where
 # both have one, must be of one writer, and the end has the higher number.
 _TWIN = """
-SELECT id FROM spans WHERE trace_id = :trace_id AND span_id = :span_id AND project = :project AND start_ns = :start_ns
-AND (writer IS NULL OR :writer IS NULL OR (writer = :writer AND seq {than} :seq)) AND "end" {is_} 'interrupted'
+SELECT id FROM spans {found} AND project = :project AND start_ns = :start_ns AND "end" {is_} 'interrupted'
+AND (writer IS NULL OR :writer IS NULL OR (writer = :writer AND seq {than} :seq))
 """
-_ITS_END = _TWIN.format(than=">", is_="!=") + " LIMIT 1"
-_ITS_BEGIN = _TWIN.format(than="<", is_="=")
+_BY_ID = (
+    "INDEXED BY spans_by_id WHERE substr(span_id, -8) = substr(:span_id, -8)"
+    " AND +trace_id = :trace_id AND +span_id = :span_id"
+)
+_BEGUN = "INDEXED BY spans_interrupted WHERE trace_id = :trace_id AND span_id = :span_id"
+_ITS_END = _TWIN.format(found=_BY_ID, than=">", is_="!=") + " LIMIT 1"
+_ITS_BEGIN = _TWIN.format(found=_BEGUN, than="<", is_="=")
 _WHOSE = ("trace_id", "span_id", "project", "start_ns", "writer", "seq")
 _FIRST_TEXT = 24
 """Bits of a place in the full-text index that count the spans of a trace."""
@@ -102,7 +108,7 @@ class _Writing:
                 place = (trace << _FIRST_TEXT) + number
                 found = searchable(row.input, row.output) if row.words is None else row.words
                 texts.append((place, found))
-            spans.append((span, place, *_plain(row), *special(row)))
+            spans.append((span, place, *key_parts(row), *_plain(row), *special(row)))
             bodies.append((span, _body(row)))
         # The index writes what it has gathered whenever a place is lower than the one before.
         texts.sort()
@@ -120,7 +126,7 @@ class _Writing:
         if row.key.startswith(REVISED):
             self._make_room(row, taken)
         at = (row.project, row.key)
-        if self._connection.execute("SELECT 1 FROM spans WHERE project = ? AND key = ?", at).fetchone():
+        if self._connection.execute(f"SELECT 1 FROM spans WHERE {is_('key')}", at).fetchone():
             taken.known += 1
             return
         self.put([row])
@@ -133,7 +139,7 @@ class _Writing:
     def _make_room(self, row: SpanRow, taken: _Taken) -> None:
         """Take out the row that this one replaces, unless they are the same."""
         there = self._connection.execute(
-            "SELECT * FROM spans WHERE project = ? AND key = ?", (row.project, row.key)
+            f"SELECT * FROM spans WHERE {is_('key')}", (row.project, row.key)
         ).fetchone()
         if there is None:
             return
