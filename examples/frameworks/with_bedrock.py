@@ -1,4 +1,4 @@
-"""Amazon Bedrock through boto3, where everyspan has no hook: OpenInference's spans are delivered and billed."""
+"""Amazon Bedrock through boto3, with OpenInference's span around everyspan's, which is the billed one."""
 
 import json
 import os

@@ -154,11 +154,11 @@ def test_litellm_with_its_hooks_taken_out_is_a_problem(doctor: Doctor) -> None:
 
 
 def test_the_sdks_are_seen_to_be_instrumented_and_to_have_lost_their_hooks(doctor: Doctor) -> None:
-    program = "import anthropic, openai\nfrom google import genai\n"
+    program = "import anthropic, botocore.client, openai\nfrom google import genai\n"
     hooked = doctor.look_at(program)
     bare = doctor.look_at(f"{program}from everyspan.instrument import patch\npatch.restore_all()\n")
 
-    codes = {"instrumented.anthropic", "instrumented.google-genai", "instrumented.openai"}
+    codes = {f"instrumented.{library}" for library in ("anthropic", "botocore", "google-genai", "openai")}
     assert codes <= hooked.codes("ok")
     assert bare.codes("problem") == codes
     assert "SyncAPIClient.request, AsyncAPIClient.request of openai" in bare.says("instrumented.openai")

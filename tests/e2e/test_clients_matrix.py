@@ -111,6 +111,20 @@ class Litellm(Library):
         return await pytest.importorskip("litellm").acompletion(**self._request(text, stream=stream))
 
 
+class Bedrock(Library):
+    def connect(self, *, is_async: bool) -> None:
+        keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
+        make = pytest.importorskip("boto3").client
+        self.client = make("bedrock-runtime", endpoint_url=self.provider.url, **keys)
+
+    def ask(self, text: str, *, stream: bool) -> Any:
+        model = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+        messages = [{"role": "user", "content": [{"text": text}]}]
+        if stream:
+            return self.client.converse_stream(modelId=model, messages=messages)["stream"]
+        return self.client.converse(modelId=model, messages=messages)
+
+
 LIBRARIES = (OpenAI, Anthropic, Gemini, Litellm)
 
 
@@ -174,7 +188,7 @@ def check(recorded: Recording, provider: FakeProvider, parents: set[str], way: s
 
 
 @pytest.mark.parametrize("way", SYNC)
-@pytest.mark.parametrize("kind", LIBRARIES)
+@pytest.mark.parametrize("kind", [*LIBRARIES, Bedrock])
 def test_fifty_calls_in_threads(
     provider: FakeProvider, recorded: Recording, kind: Callable[[FakeProvider], Library], way: str
 ) -> None:

@@ -53,7 +53,7 @@ print("the same")
 """
 
 
-@pytest.mark.parametrize("library", ["openai", "anthropic", "google.genai", "litellm"])
+@pytest.mark.parametrize("library", ["openai", "anthropic", "google.genai", "litellm", "botocore.client"])
 def test_a_hooked_library_looks_as_it_did_and_unhooked_it_is_what_it_was(
     tmp_path: Path, library: str
 ) -> None:

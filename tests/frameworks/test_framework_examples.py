@@ -41,7 +41,7 @@ EXPECTED: Mapping[str, Expected] = {
     "llama_index": Expected(5, "openinference.instrumentation.llama_index"),
     "crewai": Expected(None, "openinference.instrumentation.crewai"),
     "pydantic_ai": Expected(4, "pydantic-ai"),
-    "bedrock": Expected(1, "openinference.instrumentation.bedrock", "openinference.instrumentation.bedrock"),
+    "bedrock": Expected(1, "openinference.instrumentation.bedrock"),
     "mcp": Expected(1, "everyspan"),
 }
 

@@ -26,6 +26,7 @@ _SDKS: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "BaseApiClient.async_request_streamed",
         ),
     ),
+    "botocore": ("botocore.client", ("BaseClient._make_api_call",)),
 }
 """Package → the module that all of its requests go through, and where they do."""
 
@@ -42,7 +43,7 @@ def examine_hooks() -> Iterator[Finding]:
 
 def _sdk(library: str) -> Iterator[Finding]:
     module, entries = _SDKS[library]
-    bare = [entry for entry in entries if not patch.is_exchanged(_reached(sys.modules.get(module), entry))]
+    bare = [entry for entry in entries if not _is_hooked(_reached(sys.modules.get(module), entry))]
     if bare and module in sys.modules:
         yield problem(
             f"instrumented.{_package(library)}",

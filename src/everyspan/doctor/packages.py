@@ -30,6 +30,7 @@ _LIBRARIES = (
     _Library("openai", "1.56", "3.51", hook="openai"),
     _Library("anthropic", "0.97", "2.8", hook="anthropic"),
     _Library("google-genai", "1.20", "3.3", hook="google_genai"),
+    _Library("botocore", "1.35", "1.44", hook="bedrock"),
     _Library("opentelemetry-sdk", "1.33.1", "1.45"),
 )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from opentelemetry.trace import Tracer
 
 from everyspan.instrument.anthropic import AnthropicHooks
+from everyspan.instrument.bedrock import BedrockHooks
 from everyspan.instrument.google_genai import GoogleGenaiHooks
 from everyspan.instrument.litellm import LitellmHooks
 from everyspan.instrument.openai import OpenAIHooks
@@ -20,3 +21,4 @@ def install(tracer: Callable[[], Tracer], registry: Registry, settings: Settings
     OpenAIHooks(tracer, registry, ask_for_usage=settings.ask_for_usage).install()
     AnthropicHooks(tracer, registry).install()
     GoogleGenaiHooks(tracer, registry).install()
+    BedrockHooks(tracer, registry).install()

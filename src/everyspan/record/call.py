@@ -62,6 +62,15 @@ def end_of(error: BaseException) -> End:
     return End.ERROR
 
 
+def _status_of(error: BaseException) -> object:
+    """The HTTP status that a library's error tells, where it tells one."""
+    status = getattr(error, "status_code", None) or getattr(error, "code", None)  # google-genai's
+    response = getattr(error, "response", None) if status is None else None
+    if isinstance(response, dict):  # botocore's
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status
+
+
 class Answer(Protocol):
     """Reads what a call brought back and turns it into attributes; one per library and kind of answer."""
 
@@ -195,7 +204,7 @@ class Call:
         if error is not None:
             kind = type(error).__name__
             attributes[names.ERROR_TYPE] = kind
-            status = getattr(error, "status_code", None) or getattr(error, "code", None)  # google-genai's
+            status = _status_of(error)
             if self.answer is None and isinstance(status, int) and status in _NOT_CHARGED:
                 attributes[names.UNBILLED] = f"the provider refused the call ({status})"
             elif self.answer is None:

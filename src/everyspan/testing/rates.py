@@ -70,6 +70,9 @@ LIST_PRICES: Mapping[str, Rates] = {
     # Anthropic, platform.claude.com/docs/en/about-claude/pricing: base input, output, cache hit, 5m write, 1h write.
     "claude-haiku-4-5": _rates("1", "5", "0.10", "1.25", "2"),
     "claude-sonnet-4-5": _rates("3", "15", "0.30", "3.75", "6"),
+    # Bedrock, aws.amazon.com/bedrock/pricing: by a regional inference profile a tenth more than by the global one.
+    "us.anthropic.claude-haiku-4-5-20251001-v1:0": _rates("1.10", "5.50", "0.11", "1.375", "2.20"),
+    "global.anthropic.claude-haiku-4-5-20251001-v1:0": _rates("1", "5", "0.10", "1.25", "2"),
     # OpenAI, developers.openai.com/api/docs/pricing: input, output, cached input. Writing to the cache is free.
     "gpt-4o-mini": _rates("0.15", "0.60", "0.075"),
     "gpt-4o": _rates("2.50", "10", "1.25"),

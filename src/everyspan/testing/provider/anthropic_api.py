@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from everyspan.testing.provider.answer import Answer, Block, Question, new_id
 from everyspan.testing.provider.api import (
+    SERVER_SENT,
     BadRequestError,
     Json,
     blocks_of,
@@ -36,6 +37,7 @@ class AnthropicApi:
     """
 
     name = "anthropic"
+    stream_type = SERVER_SENT
 
     def __init__(self, *, model: str = "", stream: bool = False) -> None:
         self._model = model

@@ -1,4 +1,4 @@
-"""What the two APIs have in common, and the values that enter through them."""
+"""What the APIs have in common, and the values that enter through them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ Json = Mapping[str, Any]
 """A decoded JSON object: foreign data, shaped by whoever sent it."""
 
 
+SERVER_SENT = "text/event-stream; charset=utf-8"
+"""The content type of most streams."""
+
+
 class BadRequestError(ValueError):
     """A body that the API does not accept; the provider answers HTTP 400 with these words."""
 
@@ -20,6 +24,7 @@ class Api(Protocol):
     """One provider's wire format: how it asks, answers, streams and fails."""
 
     name: str
+    stream_type: str
 
     def new_response_id(self) -> str: ...
     def api_key(self, headers: Mapping[str, str]) -> str: ...

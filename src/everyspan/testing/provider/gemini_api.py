@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from everyspan.testing.provider.answer import Answer, Block, Question, new_id
-from everyspan.testing.provider.api import BadRequestError, Json, compact
+from everyspan.testing.provider.api import SERVER_SENT, BadRequestError, Json, compact
 
 _STATUSES = {
     400: "INVALID_ARGUMENT",
@@ -21,6 +21,7 @@ class GeminiApi:
     """Bodies, chunks and errors in Google's format; model and streaming stand in the path."""
 
     name = "google"
+    stream_type = SERVER_SENT
 
     def __init__(self, model: str, *, stream: bool = False) -> None:
         self._model = model

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from everyspan.testing.provider.answer import Answer, Block, Mark, Question, new_id
 from everyspan.testing.provider.api import (
+    SERVER_SENT,
     Json,
     blocks_of,
     checked_messages,
@@ -29,6 +30,7 @@ class OpenAIApi:
     """Bodies, chunks and errors in OpenAI's format."""
 
     name = "openai"
+    stream_type = SERVER_SENT
 
     def new_response_id(self) -> str:
         """Such as `chatcmpl-Abc…`."""

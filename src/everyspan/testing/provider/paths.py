@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from urllib.parse import unquote
 
 from everyspan.testing.provider.anthropic_api import AnthropicApi
 from everyspan.testing.provider.api import Api
+from everyspan.testing.provider.bedrock_api import ConverseApi, InvokeApi
 from everyspan.testing.provider.gemini_api import GeminiApi, GeminiEmbeddingsApi
 from everyspan.testing.provider.openai_api import OpenAIApi
 from everyspan.testing.provider.openai_more_api import CompletionsApi, EmbeddingsApi, ImagesApi, SpeechApi
@@ -27,7 +29,14 @@ _FIXED: Mapping[str, Api] = {
 _PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Api | None]], ...] = (
     # Azure puts the deployment into the path, the clouds that resell Anthropic's models the model.
     (re.compile(r"/openai/deployments/[^/]+(/.+)"), lambda found: _OPENAI.get(found[1])),
-    (re.compile(r"/model/([^/]+)/invoke"), lambda found: AnthropicApi(model=found[1])),
+    (
+        re.compile(r"/model/([^/]+)/invoke(-with-response-stream)?"),
+        lambda found: InvokeApi(unquote(found[1]), stream=bool(found[2])),
+    ),
+    (
+        re.compile(r"/model/([^/]+)/converse(-stream)?"),
+        lambda found: ConverseApi(unquote(found[1]), stream=bool(found[2])),
+    ),
     (
         re.compile(r".*/publishers/anthropic/models/([^/:]+):(rawPredict|streamRawPredict)"),
         lambda found: AnthropicApi(model=found[1], stream=found[2].startswith("stream")),

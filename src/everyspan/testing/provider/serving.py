@@ -82,7 +82,7 @@ class Serving:
 
     async def _stream(self, question: Question, answer: Answer, script: Script) -> None:
         self._ledger.begin(self._entry(question, answer.tokens_after(0), response_id=answer.response_id))
-        self._exchange.begin_stream(self._headers("text/event-stream; charset=utf-8"))
+        self._exchange.begin_stream(self._headers(self._api.stream_type))
         opening = self._api.opening(answer)
         if opening:  # an empty chunk would end the answer
             self._exchange.send_chunk(opening)
