@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 import grpc
@@ -15,7 +16,7 @@ from everyspan.collector.issued import FILE, KeyFile, Scope
 from everyspan.collector.otlp_grpc import METHOD
 from everyspan.errors import SettingsError
 from everyspan.server import running
-from tests.collector_requests import body, get, span
+from tests.collector_requests import body, generation, get, post, settled, span
 
 REFUSED = {401: grpc.StatusCode.UNAUTHENTICATED, 403: grpc.StatusCode.PERMISSION_DENIED}
 
@@ -90,3 +91,49 @@ def test_an_end_that_is_no_time_is_refused(tmp_path: Path, said: str) -> None:
 
     assert isinstance(made.exception, SettingsError)
     assert not (tmp_path / FILE).exists()
+
+
+LANGFUSE_2 = json.dumps(
+    {
+        "batch": [
+            {
+                "id": "event",
+                "type": "generation-create",
+                "timestamp": "2026-11-22T12:00:00Z",
+                "body": {
+                    "id": "call",
+                    "traceId": "trace",
+                    "startTime": "2026-11-22T12:00:00Z",
+                    "model": "gpt-4o",
+                },
+            }
+        ]
+    }
+).encode()
+
+
+def test_costs_are_told_by_the_key_that_calls_came_with(tmp_path: Path) -> None:
+    file = KeyFile(tmp_path)
+    shop, shop_secret = file.create(project="a", scopes=[Scope.INGEST])
+    desk, desk_secret = file.create(project="a", scopes=[Scope.INGEST, Scope.READ])
+    first, second, third = generation(1), generation(2), generation(3)
+    with running(tmp_path, grpc_port=0) as server, grpc.insecure_channel(server.grpc_address) as channel:
+        post(f"{server.url}/v1/traces", body(first), Authorization=f"Bearer {shop_secret}")
+        sent = channel.unary_unary(METHOD)
+        sent(body(second), metadata=[("authorization", f"Bearer {shop_secret}")], timeout=20)
+        post(f"{server.url}/v1/traces", body(third, first), Authorization=f"Bearer {desk_secret}")
+        post(
+            f"{server.url}/api/public/ingestion",
+            LANGFUSE_2,
+            "application/json",
+            Authorization=f"Bearer {desk_secret}",
+        )
+        settled(server.url, Authorization=f"Bearer {desk_secret}")
+
+        by_key = get(f"{server.url}/api/v1/costs?by=key_id", Authorization=f"Bearer {desk_secret}").json
+        narrowed = f"{server.url}/api/v1/costs?by=model&key_id={shop.public}"
+        of_shop = get(narrowed, Authorization=f"Bearer {desk_secret}").json
+
+    # What came before with another key stays with that one.
+    assert {each["value"]: each["calls"] for each in by_key["groups"]} == {shop.public: 2, desk.public: 2}
+    assert of_shop["total"]["calls"] == 2

@@ -40,7 +40,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 DAY = "[[budget]]\nname = 'search'\nusd = 0.3\ntag = 'search'\nwarn_at = 0.5\n"
-SMALL = "[[budget]]\nname = 'all'\nusd = 0.6\nper = 'day'\nwarn_at = 0.5\nkey = 'p'\n"
+SMALL = "[[budget]]\nname = 'all'\nusd = 0.6\nper = 'day'\nwarn_at = 0.5\nproject = 'p'\n"
 
 
 def test_the_collectors_own_budgets_are_answered_and_read_anew(

@@ -245,6 +245,7 @@ COST_FILTERS = [
     CostFilter(tag="b"),
     CostFilter(environment="prod"),
     CostFilter(tag="b", user="ann"),
+    CostFilter(key_id="pk-2", user="ann"),
     CostFilter(tag="a", environment="prod", since_ns=NOON_NS, until_ns=NOON_NS + 2 * HOUR_NS),
     CostFilter(session="s", since_ns=NOON_NS + HOUR_NS // 2, until_ns=NOON_NS + 2 * DAY_NS + 1),
 ]
@@ -260,6 +261,7 @@ def many_calls() -> list[Any]:
             end_ns=NOON_NS + n * HOUR_NS // 2 + (n + 1) * SECOND_NS,
             user=("ann", "bob")[n % 2],
             session="s" if n % 3 else "",
+            key_id=("", "pk-1", "pk-2")[n // 5 % 3],
             environment=("prod", "")[n % 4 == 0],
             tags=((), ("a",), ("a", "b"))[n % 3],
             status=("ok", "error")[n % 5 == 0],
@@ -292,7 +294,7 @@ def test_costs_are_those_of_the_calls_that_fit_whichever_way_they_are_grouped(
 
 
 def fits(row: Any, wanted: CostFilter) -> bool:
-    names = [name for name in ("user", "session", "environment") if getattr(wanted, name)]
+    names = [name for name in ("user", "session", "environment", "key_id") if getattr(wanted, name)]
     since, until = wanted.since_ns or 0, wanted.until_ns or 1 << 62
     tagged = not wanted.tag or wanted.tag in row.tags
     alike = all(getattr(row, name) == getattr(wanted, name) for name in names)

@@ -201,6 +201,7 @@ def test_calls_without_a_price_are_counted_and_are_not_zero_dollars(store: Store
 @pytest.mark.parametrize("by", list(CostBy))
 def test_costs_can_be_grouped_by_everything_they_promise(store: Store, by: CostBy) -> None:
     known: dict[str, Any] = {"service": "shop", "user": "ann", "session": "s1", "environment": "prod"}
+    known["key_id"] = "pk-es-1"
     store.insert([call(1, tags=("b", "a"), **known), call(2, None, service="shop")])
 
     groups = store.cost_groups(by, CostFilter())
@@ -216,6 +217,7 @@ def test_costs_can_be_grouped_by_everything_they_promise(store: Store, by: CostB
         CostBy.SESSION: ["", "s1"],
         CostBy.ENVIRONMENT: ["", "prod"],
         CostBy.TAG: ["", "a", "b"],
+        CostBy.KEY_ID: ["", "pk-es-1"],
         CostBy.STATE: ["computed", "unpriced"],
         CostBy.TIER: ["standard"],
     }

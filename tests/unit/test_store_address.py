@@ -64,6 +64,8 @@ def test_on_a_cluster_tables_are_replicated_and_spread_by_trace_on_every_server(
         in said
     )
     assert "Distributed(`main`, `spans_db`, spans_local, cityHash64(trace_id))" in said
+    for altered in ("`spans_db`.spans_local", "`spans_db`.spans"):
+        assert f"ALTER TABLE {altered} ON CLUSTER `main` ADD COLUMN IF NOT EXISTS key_id" in said
     settings = Address.of("clickhouse://host/spans_db?cluster=main").insert_settings()
     assert (settings["distributed_foreground_insert"], settings["wait_for_async_insert"]) == (1, 1)
 

@@ -81,6 +81,7 @@ _WHOSE = (
     click.option("--tag", help="Only with this tag."),
     click.option("--environment", help="Only this environment."),
 )
+_KEY_ID = click.option("--key-id", help="Only what came with this key, by its public part.")
 _TRACES = (
     click.option("--name", help="Only traces of this name."),
     click.option("--text", help="Only traces with these words in one input or output."),
@@ -110,7 +111,7 @@ def at_prices(command: Command) -> Command:
 
 def narrowing_calls(command: Command) -> Command:
     """Give `command` the filters of calls; it gets `wanted`, the API's parameters."""
-    return _gathered(command, (*_PERIOD, *_WHOSE))
+    return _gathered(command, (*_PERIOD, *_WHOSE, _KEY_ID))
 
 
 def narrowing_traces(command: Command) -> Command:
@@ -129,6 +130,7 @@ _FILTERS = (
     "session",
     "tag",
     "environment",
+    "key_id",
     "name",
     "text",
     "errors",

@@ -31,17 +31,19 @@ class Envelope:
 
     project: str
     received_ns: int
+    key_id: str = ""
+    """The public part of the key that it came with; empty without keys."""
     writer: WriterId | None = None
     spooled_to: Seq = _NEVER_SAID
     closed: bool = False
 
     @classmethod
-    def of(cls, headers: Mapping[str, str], *, project: str, received_ns: int) -> Envelope:
+    def of(cls, headers: Mapping[str, str], *, project: str, received_ns: int, key_id: str = "") -> Envelope:
         """Read `everyspan-writer`, `everyspan-spooled-to` and `everyspan-closed`; what is no such thing is ignored.
 
         They feed the audit, never the decision to keep a span, so a broken one must not cost any.
         """
-        envelope = cls(project=project, received_ns=received_ns)
+        envelope = cls(project=project, received_ns=received_ns, key_id=key_id)
         writer = headers.get("everyspan-writer", "")
         if not _WRITER.fullmatch(writer):
             return envelope
@@ -115,6 +117,7 @@ def seal(envelope: Envelope, body: bytes) -> bytes:
     said = {
         "project": envelope.project,
         "received_ns": envelope.received_ns,
+        "key_id": envelope.key_id,
         "writer": envelope.writer,
         "spooled_to": envelope.spooled_to,
         "closed": envelope.closed,
@@ -134,6 +137,7 @@ def unseal(entry: bytes) -> tuple[Envelope, bytes]:
         envelope = Envelope(
             project=str(said["project"]),
             received_ns=int(said["received_ns"]),
+            key_id=str(said.get("key_id", "")),  # bodies that an older server left have none
             writer=WriterId(said["writer"]) if said["writer"] else None,
             spooled_to=Seq(int(said["spooled_to"])),
             closed=bool(said["closed"]),

@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from everyspan.clock import NowNs, now_ns
 from everyspan.collector.accept import Envelope, Examined, examine, seal
 from everyspan.collector.inbox import Inbox
+from everyspan.collector.keys import Admitted
 from everyspan.collector.limits import Limits
 from everyspan.errors import CollectorError
 
@@ -59,10 +60,12 @@ class Intake:
             why = f"the collector fails to read this body: {type(failure).__name__}"
             raise CollectorError(why, status=400) from failure
 
-    def keep(self, found: Examined, headers: Mapping[str, str], *, project: str) -> Future[None] | None:
+    def keep(self, found: Examined, headers: Mapping[str, str], admitted: Admitted) -> Future[None] | None:
         """Begin to keep what was examined; None when nothing in it is worth keeping. See `Inbox.put`."""
         self.taken.rejected += found.rejected
-        envelope = Envelope.of(headers, project=project, received_ns=self._now())
+        envelope = Envelope.of(
+            headers, project=admitted.project, key_id=admitted.key_id, received_ns=self._now()
+        )
         if not (found.spans or found.controls or envelope.writer is not None):
             return None
         return self._inbox.put(seal(envelope, found.body))

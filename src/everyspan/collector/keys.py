@@ -23,6 +23,8 @@ class Admitted(NamedTuple):
     """What a request may touch."""
 
     project: str
+    key_id: str = ""
+    """The public part of the key; empty without keys."""
     received: Callable[[int], None] = lambda size_bytes: None
     """To be told how many bytes of body it had."""
 
@@ -75,7 +77,7 @@ class Keys:
             public, secret = _pair(credential.strip())
         project = self._given(public, secret) if secret else None
         if project is not None:
-            return Admitted(project)
+            return Admitted(project, key_id=project)
         key = self._handed_out(public, secret) if secret else None
         if key is None:
             raise CollectorError(
@@ -85,7 +87,9 @@ class Keys:
         if refused is not None:
             raise CollectorError(refused[1], status=refused[0])
         self.quotas.request(key)
-        return Admitted(key.project, lambda size_bytes: self.quotas.received(key, size_bytes))
+        return Admitted(
+            key.project, key.public, received=lambda size_bytes: self.quotas.received(key, size_bytes)
+        )
 
     def _given(self, public: str, secret: str) -> str | None:
         digest = self._digest(secret)

@@ -52,6 +52,7 @@ class Origin:
     project: str
     received_ns: int
     resource: Attributes
+    key_id: str = ""
     scope: str = ""
     scope_version: str = ""
     scope_attributes: Attributes | None = None
@@ -99,6 +100,7 @@ def span_row(span: Any, identity: Identity, origin: Origin) -> SpanRow:
     trace_id, span_id = span.trace_id.hex(), span.span_id.hex()
     return SpanRow(
         project=origin.project,
+        key_id=origin.key_id,
         key=identity.key(trace_id, span_id),
         trace_id=trace_id,
         span_id=span_id,

@@ -106,7 +106,7 @@ class _Exporting(grpc.GenericRpcHandler):  # type: ignore[misc]
         admitted = self._keys.let_in(headers.get("authorization"), Scope.INGEST)
         admitted.received(len(body))
         found = self._intake.examine(body, content_type=PROTOBUF, encoding="")
-        kept = self._intake.keep(found, headers, project=admitted.project)
+        kept = self._intake.keep(found, headers, admitted)
         if kept is not None:
             kept.result(_KEEP_S)
         self._intake.taken.spans += found.spans

@@ -16,7 +16,7 @@ from everyspan.collector.accept import JSON, PROTOBUF, Examined
 from everyspan.collector.answers import Answer, refusal
 from everyspan.collector.intake import Intake, Taken, response_to
 from everyspan.collector.issued import Scope as KeyScope
-from everyspan.collector.keys import Keys
+from everyspan.collector.keys import Admitted, Keys
 from everyspan.collector.limits import Limits
 from everyspan.collector.origin import is_forged
 from everyspan.errors import CollectorError
@@ -80,7 +80,7 @@ class Door:
         held = _Held(self.taken, self._limits)
         try:
             body = await self._body(headers, source, held)
-            return await self._take(body, headers, admitted.project, held)
+            return await self._take(body, headers, admitted, held)
         finally:
             admitted.received(held.received_bytes)
             held.release()
@@ -105,7 +105,7 @@ class Door:
             ) from None
         return b"".join(parts)
 
-    async def _take(self, body: bytes, headers: dict[str, str], project: str, held: _Held) -> Answer:
+    async def _take(self, body: bytes, headers: dict[str, str], admitted: Admitted, held: _Held) -> Answer:
         kind = headers.get("content-type", "")
         encoding = headers.get("content-encoding", "")
         if len(body) > _LONG_BODY_BYTES:
@@ -114,7 +114,7 @@ class Door:
         else:
             found = self._intake.examine(body, content_type=kind, encoding=encoding)
         held.grow(len(found.body))
-        kept = self._intake.keep(found, headers, project=project)
+        kept = self._intake.keep(found, headers, admitted)
         if kept is not None:
             await asyncio.wrap_future(kept)
         self.taken.spans += found.spans

@@ -81,6 +81,7 @@ class _Origins:
                 project=self._envelope.project,
                 received_ns=self._envelope.received_ns,
                 resource=attributes_of(found.resource.attributes),
+                key_id=self._envelope.key_id,
                 scope=found.scope.name,
                 scope_version=found.scope.version,
                 scope_attributes=attributes_of(found.scope.attributes),

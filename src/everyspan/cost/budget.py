@@ -15,10 +15,10 @@ from typing import Any
 
 from everyspan.errors import PricesError
 
-FILTERS = ("project", "service", "environment", "model", "provider", "user", "session", "tag")
+FILTERS = ("project", "key_id", "service", "environment", "model", "provider", "user", "session", "tag")
 """What a budget may be narrowed to; empty narrows nothing."""
 
-_KEYS = frozenset({"name", "usd", "per", "warn_at", "key", *FILTERS})
+_KEYS = frozenset({"name", "usd", "per", "warn_at", *FILTERS})
 
 
 class Per(StrEnum):
@@ -97,9 +97,6 @@ def _budget(row: Any, *, where: str) -> Budget:
             f"'per' in {where} is {row['per']!r}; it takes {', '.join(each.value for each in Per)}"
         )
     filters = {name: str(row[name]) for name in FILTERS if row.get(name)}
-    # A project is named after the public part of its key.
-    if row.get("key") and filters.setdefault("project", str(row["key"])) != str(row["key"]):
-        raise PricesError(f"{where} says both a key and another project; a key is its project")
     return Budget(
         name=str(row["name"]),
         usd=_number(row["usd"], f"usd in {where}"),

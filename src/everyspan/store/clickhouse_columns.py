@@ -16,7 +16,19 @@ from everyspan.store.words import folded, words
 
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 _PLAIN = (
-    *("project", "key", "trace_id", "span_id", "parent_id", "name", "kind", "service", "scope", "start_ns"),
+    *(
+        "project",
+        "key_id",
+        "key",
+        "trace_id",
+        "span_id",
+        "parent_id",
+        "name",
+        "kind",
+        "service",
+        "scope",
+        "start_ns",
+    ),
     *("end_ns", "status", "end", "provider", "model", "response_id", "user", "session", "environment"),
     *("trace_name", "first_token_ns", "unbilled", "received_ns"),
 )

@@ -32,7 +32,7 @@ def cost_groups(ask: Ask, by: CostBy, wanted: CostFilter, each: Each | None) -> 
     where, of_tag = Where(bound), Where(bound)
     of_tag.equal(tier=wanted.tier)
     where.add("state != ''")
-    names = ("project", "service", "model", "provider", "user", "session", "environment")
+    names = ("project", "key_id", "service", "model", "provider", "user", "session", "environment")
     where.equal(**{name: getattr(wanted, name) for name in names})
     where.between("start_ns", wanted.since_ns, wanted.until_ns)
     of_tag.equal(tag=wanted.tag)

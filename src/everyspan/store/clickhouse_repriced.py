@@ -16,6 +16,7 @@ _OF_CALLS = ", ".join(
     for name in (
         *(
             "project",
+            "key_id",
             "trace_id",
             "key",
             "start_ns",

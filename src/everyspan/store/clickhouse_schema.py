@@ -49,6 +49,7 @@ class Layout:
         places = {"on_cluster": self.on_cluster, "settings": "" if self.cluster else ", " + _WINDOW}
         for table in TABLES:
             places[f"{table}_table"] = self.local(table)
+            places[f"{table}_whole"] = f"{quoted(self.database)}.{table}"
             places[f"{table}_engine"] = self.engine(table, "version, gone")
         plain = "\n".join(line.partition("--")[0].rstrip() for line in script.splitlines())
         for statement in filter(None, map(str.strip, plain.split(";"))):

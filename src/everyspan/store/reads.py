@@ -159,6 +159,8 @@ class CostBy(StrEnum):
     ENVIRONMENT = "environment"
     TAG = "tag"
     """A call with two tags is in two groups, so these sums may come to more than the total."""
+    KEY_ID = "key_id"
+    """The public part of the collector's key that the call came with; a project may have several."""
     STATE = "state"
     TIER = "tier"
     """`batch`, the service tier that was billed, or `standard`."""
@@ -190,6 +192,7 @@ class CostFilter:
     session: str = ""
     environment: str = ""
     tag: str = ""
+    key_id: str = ""
     tier: str = ""
     """As `CostBy.TIER` has it."""
     prices: Prices = Prices.RECORDED

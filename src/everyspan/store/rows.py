@@ -27,6 +27,8 @@ class SpanRow:
 
     project: str
     key: str
+    key_id: str = ""
+    """The public part of the collector's key that it came with; empty without keys."""
     trace_id: str
     """32 lower-case hex digits."""
     span_id: str

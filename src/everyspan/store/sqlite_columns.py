@@ -22,6 +22,7 @@ from everyspan.store.summary import Draft, Mark
 PLAIN = (
     *(
         "project",
+        "key_id",
         "trace_id",
         "span_id",
         "parent_id",

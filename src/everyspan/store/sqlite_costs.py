@@ -1,6 +1,6 @@
 """Roll-ups of cost, written and read: the same calls, divided in several ways.
 
-By hour or day and what there is little of, by day and user and session, by day and tag: each question is answered
+By hour or day and what there is little of, by day and user, session and key, by day and tag: each question is answered
 from the coarsest table that can, and one that none can from the calls themselves.
 """
 
@@ -27,7 +27,7 @@ from everyspan.store.summary import call_state
 COARSE = ("project", "service", "environment", "model", "provider")
 """What there are few values of."""
 
-_FINEST = (*COARSE, "user", "session")
+_FINEST = (*COARSE, "user", "session", "key_id")
 """By these and the tags calls are told apart; each roll-up takes so many from the left."""
 
 _SUMS = ("calls", "priced", *TOKENS)
@@ -141,7 +141,7 @@ def cost_groups(
     connection: sqlite3.Connection, by: CostBy, wanted: CostFilter, each: Each | None = None
 ) -> list[CostGroup]:
     """See `Store.cost_groups`. Whole hours or days come from a roll-up, the rest of one from its calls."""
-    filters = {name: getattr(wanted, name) for name in (*COARSE, "user", "session", "tag", "tier")}
+    filters = {name: getattr(wanted, name) for name in (*_FINEST, "tag", "tier")}
     where = Where()
     where.equal(**filters)
     source, values = _source(by, {name for name, value in filters.items() if value}, wanted, each)
@@ -176,7 +176,7 @@ def _source(by: CostBy, filters: set[str], wanted: CostFilter, each: Each | None
         if needed <= set(rollup.fields) and (rollup.each is Each.HOUR or not hourly):
             return _from_rollup(rollup, wanted)
     ((since, until),) = whole_and_edges(wanted.since_ns, wanted.until_ns, 1)[:1]
-    return _single((*COARSE, "user", "session", "tier"), with_tag=with_tag), [since, until - 1]
+    return _single((*_FINEST, "tier"), with_tag=with_tag), [since, until - 1]
 
 
 def _with_latest(

@@ -23,6 +23,9 @@ RECEIVED = "everyspan.received"
 PROJECT = "everyspan.project"
 """Where the guard leaves the project in the request's scope; empty for all of them."""
 
+KEY_ID = "everyspan.key_id"
+"""Where it leaves the public part of the key; empty without keys."""
+
 NO_STORE = "no-store"
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/api/public/health", "/api/public/ready"})
 """What a probe may ask without a key."""
@@ -80,6 +83,7 @@ class Guard:
                 return
             # Without keys there is nothing to tell apart: everything that was ever stored is shown.
             scope[PROJECT] = admitted.project if self._keys else ""
+            scope[KEY_ID] = admitted.key_id
             scope[RECEIVED] = admitted.received
             receive = _counted(receive, admitted)
         host = _host_name(headers.get("host", ""))

@@ -100,6 +100,7 @@ PROVIDER = Parameter("provider", "The model's provider.")
 USER = Parameter("user", "The user's id.")
 SESSION = Parameter("session", "The session's id.")
 TAG = Parameter("tag", "One of the tags.")
+KEY_ID = Parameter("key_id", "The public part of the key that the call came with.")
 
 TRACE_FILTERS = (
     PROJECT,
@@ -118,7 +119,7 @@ PAGING = (
     Parameter("before", "The `next_cursor` of the page before."),
 )
 TIER = Parameter("tier", "`batch`, the service tier that was billed, or `standard`.")
-CALL_FILTERS = (PROJECT, *TIMES, MODEL, PROVIDER, USER, SESSION, TAG, ENVIRONMENT, SERVICE, TIER)
+CALL_FILTERS = (PROJECT, *TIMES, MODEL, PROVIDER, USER, SESSION, TAG, ENVIRONMENT, SERVICE, KEY_ID, TIER)
 LATENCY_FILTERS = (PROJECT, *TIMES, MODEL, PROVIDER, ENVIRONMENT, SERVICE)
 PRICES = Parameter(
     "prices",

@@ -16,7 +16,7 @@ from everyspan.collector.json_shape import check_values
 from everyspan.collector.keys import DEFAULT_PROJECT
 from everyspan.errors import CollectorError, EveryspanError
 from everyspan.web.endpoint import json_response
-from everyspan.web.guard import PROJECT
+from everyspan.web.guard import KEY_ID, PROJECT
 
 MOST_BODY_BYTES = 5 << 20
 """Langfuse takes 4.5 MB."""
@@ -44,6 +44,7 @@ class Asked(NamedTuple):
     """A request, reduced to what an answer depends on."""
 
     project: str
+    key_id: str
     query: Mapping[str, list[str]]
     path: Mapping[str, Any]
     body: Any
@@ -100,6 +101,7 @@ def endpoint(answer: Answerer, *, takes: Sequence[str] | None = None) -> Callabl
             _check(request.query_params, takes)
             asked = Asked(
                 project=request.scope.get(PROJECT) or DEFAULT_PROJECT,
+                key_id=request.scope.get(KEY_ID, ""),
                 query={name: request.query_params.getlist(name) for name in request.query_params},
                 path=request.path_params,
                 body=await _body(request) if _has_body(request) else None,

@@ -89,10 +89,12 @@ def key_of(event_type: str, body: Mapping[str, Any]) -> str:
     return f"{REVISED}{what}:{_clean(body['id'])}"
 
 
-def row_of(
-    events: Sequence[dict[str, Any]], *, project: str, received_ns: int, before: SpanRow | None
-) -> SpanRow:
-    """The row that these events make, whatever their order; an event that is there twice counts once."""
+def row_of(events: Sequence[dict[str, Any]], origin: Origin, *, before: SpanRow | None) -> SpanRow:
+    """The row that these events make, whatever their order; an event that is there twice counts once.
+
+    Args:
+        origin: where the latest of them come from; a row that was there `before` stays with its own.
+    """
     by_id = {str(event.get("id")): event for event in reversed(events)}
     ordered = sorted(
         by_id.values(), key=lambda event: (ns_of(event["timestamp"], "timestamp"), str(event["id"]))
@@ -120,7 +122,8 @@ def row_of(
     )
     for name, value in attributes.items():
         span.attributes.append(KeyValue(key=name, value=AnyValue(string_value=_clean(value))))
-    origin = Origin(project=project, received_ns=before.received_ns if before else received_ns, resource={})
+    if before is not None:
+        origin = replace(origin, received_ns=before.received_ns, key_id=before.key_id)
     row = span_row(span, Identity(b""), origin)
     kept = json.loads(row.attributes)
     kept["attributes"] |= {EVENTS: ordered, ID: str(body["id"]), TRACE_ID: trace_id}

@@ -15,6 +15,7 @@ from typing import Any
 from starlette.routing import Route
 
 from everyspan.clock import now_ns
+from everyspan.collector.mapping import Origin
 from everyspan.store.rows import SpanRow
 from everyspan.store.scores import Score, SpanFilter
 from everyspan.store.store import Store
@@ -57,21 +58,22 @@ class Ingestion:
                 )
         self._store.put_scores(scores)
         with self._one_at_a_time:
-            impossible = self._keep(asked.project, events)
+            impossible = self._keep(asked, events)
         successes = [each for each in successes if each["id"] not in impossible]
         errors += [_refusal(each, why) for each, why in impossible.items()]
         return 207, {"successes": successes, "errors": errors}
 
-    def _keep(self, project: str, events: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, str]:
+    def _keep(self, asked: Asked, events: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, str]:
         """Make the rows anew; returns the ids of events of which no row can be made, and why."""
-        known = {row.key: row for row in self._known(project, list(events))}
+        known = {row.key: row for row in self._known(asked.project, list(events))}
         rows: list[SpanRow] = []
         impossible: dict[str, str] = {}
+        origin = Origin(project=asked.project, key_id=asked.key_id, received_ns=now_ns(), resource={})
         for key, new in events.items():
             there = known.get(key)
             try:
                 every = [*_events_of(there), *new]
-                rows.append(row_of(every, project=project, received_ns=now_ns(), before=there))
+                rows.append(row_of(every, origin, before=there))
             except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as malformed:
                 # Told as malformed, or the client would send it for ever.
                 why = f"the body cannot be read: {type(malformed).__name__}: {str(malformed)[:200]}"

@@ -7,9 +7,9 @@ import { Chart, HUES, periodAt, periods } from "./chart.js";
 import { count, legible, money, percent, plural, roughly, short } from "./format.js";
 import { DOUBTS, Empty, Failure, Money, Range, Repriced, Segments, Tokens, lengthOf, periodOf, pricesOf } from "./parts.js";
 
-const BY = [["model", "model"], ["provider", "provider"], ["user", "user"], ["session", "session"], ["tag", "tag"], ["environment", "environment"], ["service", "service"], ["project", "project / key"], ["day", "day"]];
+const BY = [["model", "model"], ["provider", "provider"], ["user", "user"], ["session", "session"], ["tag", "tag"], ["environment", "environment"], ["service", "service"], ["project", "project"], ["key_id", "key"], ["day", "day"]];
 const MOST = 7;
-const NARROWED = ["model", "provider", "user", "session", "tag", "environment", "service", "project"];
+const NARROWED = ["model", "provider", "user", "session", "tag", "environment", "service", "project", "key_id"];
 
 export function Cost({ query }) {
   const by = query.by ?? "model";
