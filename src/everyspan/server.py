@@ -35,6 +35,7 @@ from everyspan.web.connections import ConnectionLimits, limited
 from everyspan.web.endpoint import not_served
 from everyspan.web.guard import App, Guard, Receive, Scope, Send
 from everyspan.web.jaeger import Jaeger
+from everyspan.web.jaeger_v3 import JaegerV3
 from everyspan.web.live import Live
 from everyspan.web.probes import Probes
 from everyspan.web.views import Views
@@ -199,6 +200,7 @@ def _opened(options: Options) -> Iterator[Server]:
             *views.routes(),
             *live.routes(),
             *Jaeger(store).routes(),
+            *JaegerV3(store).routes(),
         ]
         api += Probes(collector, retention).routes()
         routes = [*api, *langfuse.routes(store), *pages.routes()]

@@ -14,9 +14,9 @@ import click
 from everyspan.cli.ask import Collector, Parameter
 from everyspan.cli.questions import asking, at_prices, narrowing_traces
 from everyspan.errors import CommandError
+from everyspan.query.otlp import otlp_request
 from everyspan.reading.chrome import chrome_events, named_process
 from everyspan.reading.client import Client, TraceView
-from everyspan.reading.otlp import otlp_request
 from everyspan.reading.table import Table, installed, record
 from everyspan.store.rows import SpanRow
 

@@ -1,7 +1,7 @@
 """What keys have used up, on disk: one line for each, written over in place whenever it changes.
 
 A write goes to the operating system and is not synced: it survives the death of the process, however that dies, and
-costs a request a few microseconds. When the machine dies, what it had not yet written by itself is forgiven.
+costs a request some twenty microseconds. When the machine dies, what it had not yet written by itself is forgiven.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from everyspan.query.completeness import Audit
 from everyspan.query.costs import CostReport
 from everyspan.query.groups import GroupPage
 from everyspan.query.latency import LatencyReport
+from everyspan.query.otlp import otlp_request
 from everyspan.query.traces import TracePage, TraceSpan, TraceTotals
 from everyspan.reading.asking import Answer, Collector, Parameter
 from everyspan.reading.chrome import chrome_events
-from everyspan.reading.otlp import otlp_request
 from everyspan.reading.shapes import made_of
 from everyspan.reading.table import Table
 from everyspan.reading.waterfall import waterfall

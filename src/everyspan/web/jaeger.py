@@ -1,45 +1,22 @@
 """The five GETs of Jaeger's query service, so that Jaeger's UI and Grafana's Jaeger data source open our traces.
 
 Source: Jaeger, HTTP JSON API of its query service (`/api/services`, `/api/traces`, …). Times are microseconds there.
-An operation is the name of a trace: names of single spans are not searched. `web/jaeger_json.py` has the shapes.
+`web/jaeger_search.py` has what its third version asks too, `web/jaeger_json.py` the shapes.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from starlette.routing import Route
 
-from everyspan.errors import SettingsError
-from everyspan.query.groups import GroupFilter, GroupOrder, TraceBy, list_groups
-from everyspan.query.traces import TraceFilter, list_traces, trace
+from everyspan.query.traces import TraceFilter, trace
 from everyspan.store.store import Store
+from everyspan.web import jaeger_search as search
 from everyspan.web.endpoint import Asked, Endpoint
 from everyspan.web.jaeger_json import as_jaeger, data, refused
 from everyspan.web.parameters import PROJECT, Kind, Parameter
 
-_MOST = 1000
-_PAGE = 20
-_MOST_IN_A_PAGE = 200
-_NS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000}
-_NS["h"] = 60 * _NS["m"]
-_TAGS = {
-    "user": "user",
-    "user.id": "user",
-    "session": "session",
-    "session.id": "session",
-    "tag": "tag",
-    "model": "model",
-    "gen_ai.request.model": "model",
-    "gen_ai.response.model": "model",
-    "provider": "provider",
-    "gen_ai.provider.name": "provider",
-    "environment": "environment",
-    "deployment.environment.name": "environment",
-}
 _SERVICE = Parameter("service", "The service's name.")
 _LEFT_ALONE = tuple(Parameter(name, "Not used.") for name in ("start", "end", "raw", "prettyPrint"))
 """A trace is read whole, and as it is: what narrows or dresses it may be said and changes nothing."""
@@ -77,20 +54,14 @@ class Jaeger:
         ]
 
     def _services(self, asked: Asked) -> object:
-        wanted = GroupFilter(project=asked.said.get("project", ""), order=GroupOrder.MOST, limit=_MOST)
-        found = list_groups(self._store, TraceBy.SERVICE, wanted)
-        return data(sorted({group.value for group in found.groups if group.value}))
+        return data(search.services(self._store, asked.said.get("project", "")))
 
     def _operations(self, asked: Asked) -> object:
-        return data(self._names(asked, asked.path["service"]))
+        return data(search.operations(self._store, asked.said.get("project", ""), asked.path["service"]))
 
     def _operations_of_kind(self, asked: Asked) -> object:
-        names = self._names(asked, asked.said.get("service", ""))
+        names = search.operations(self._store, asked.said.get("project", ""), asked.said.get("service", ""))
         return data([{"name": name, "spanKind": "internal"} for name in names])
-
-    def _names(self, asked: Asked, service: str) -> list[str]:
-        wanted = TraceFilter(project=asked.said.get("project", ""), service=service, limit=_MOST)
-        return sorted({found.name for found in list_traces(self._store, wanted).traces if found.name})
 
     def _traces(self, asked: Asked) -> object:
         said = asked.said
@@ -103,14 +74,12 @@ class Jaeger:
             name=said.get("operation", ""),
             since_ns=None if start is None else start * 1000,
             until_ns=None if end is None else end * 1000,
-            min_duration_ns=_duration_ns("minDuration", said),
-            max_duration_ns=_duration_ns("maxDuration", said),
-            limit=min(said.get("limit") or _PAGE, _MOST_IN_A_PAGE),
-            **_from_tags(said.get("tags", "")),
+            min_duration_ns=search.duration_ns("minDuration", said.get("minDuration", "")),
+            max_duration_ns=search.duration_ns("maxDuration", said.get("maxDuration", "")),
+            limit=min(said.get("limit") or search.PAGE, search.MOST_IN_A_PAGE),
+            **search.tags("tags", said.get("tags", "")),
         )
-        page = list_traces(self._store, wanted)
-        found = [trace(self._store, each.trace_id, project=each.project) for each in page.traces]
-        return data([as_jaeger(each) for each in found])
+        return data([as_jaeger(each) for each in search.whole_traces(self._store, wanted)])
 
     def _trace(self, asked: Asked) -> object:
         # Jaeger leaves out leading zeros.
@@ -120,31 +89,3 @@ class Jaeger:
 
 def _endpoint(path: str, answer: Callable[[Asked], object], *parameters: Parameter) -> Route:
     return Endpoint(path=path, about="", answer=answer, parameters=parameters, refused=refused).route()
-
-
-def _duration_ns(name: str, said: Mapping[str, Any]) -> int | None:
-    text = said.get(name, "")
-    if not text:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", text)
-    if not found:
-        raise SettingsError(f"{name} is {text[:40]!r}; it takes 1.2s, 100ms or 500us")
-    return int(float(found[1]) * _NS[found[2]])
-
-
-def _from_tags(text: str) -> dict[str, Any]:
-    try:
-        tags = json.loads(text) if text else {}
-    except ValueError:
-        tags = None
-    if not isinstance(tags, dict):
-        raise SettingsError(f"tags is {text[:40]!r}; it takes a JSON object")
-    wanted: dict[str, Any] = {}
-    for name, value in tags.items():
-        if name == "error":
-            wanted["with_errors"] = str(value).lower() == "true"
-        elif name in _TAGS:
-            wanted[_TAGS[name]] = str(value)
-        else:
-            raise SettingsError(f"{name[:40]!r} can not be searched; known: error, {', '.join(_TAGS)}")
-    return wanted
