@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from everyspan.store.rows import SpanRow
 
 PROTOBUF = "application/x-protobuf"
 START_NS = 1_763_800_000_000_000_000
+_NO_PROGRESS_S = 60.0
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -145,8 +147,13 @@ def exchange(sent: urllib.request.Request) -> Answer:
 
 def settled(url: str, done: Callable[[Any], bool] = lambda health: True, **headers: str) -> Any:
     """The server's health once its inbox is empty and `done` says so."""
-    for _ in range(2000):
+    least, since_s = None, time.monotonic()
+    while time.monotonic() - since_s < _NO_PROGRESS_S:
         health = get(f"{url}/api/v1/health", **headers).json
-        if health["inbox_pending"] == 0 and done(health):
+        pending = health["inbox_pending"]
+        if pending == 0 and done(health):
             return health
-    raise AssertionError(f"the inbox was not moved in time: {health}")
+        if least is None or pending < least:
+            least, since_s = pending, time.monotonic()
+        time.sleep(0.005)
+    raise AssertionError(f"the inbox was not moved any further for {_NO_PROGRESS_S:g} s: {health}")

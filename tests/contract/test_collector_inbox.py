@@ -132,7 +132,23 @@ def test_what_was_kept_and_not_moved_is_moved_by_the_next_start(tmp_path: Path, 
 
     assert len(names(store)) == 11
     with moving(tmp_path / "inbox", store) as (inbox, _):
-        assert inbox.found == 0
+        assert inbox.pending == 0
+
+
+def test_a_body_that_was_damaged_on_disk_is_not_waited_for(tmp_path: Path, store: FaultyStore) -> None:
+    first = Inbox(tmp_path / "inbox", cap_bytes=64 << 20)
+    for number in range(1, 4):
+        first.put(entry(number, name=f"body {number}")).result()
+    first.close()
+    (segment,) = (tmp_path / "inbox").glob("*/*/*.seg")
+    content = bytearray(segment.read_bytes())
+    content[content.index(b"body 2")] ^= 1
+    segment.write_bytes(content)
+
+    with moving(tmp_path / "inbox", store) as (_, mover):
+        wait_until(lambda: mover.pending == 0)
+
+    assert names(store) == ["body 1", "body 3"]
 
 
 def test_all_that_wait_share_one_sync(tmp_path: Path) -> None:

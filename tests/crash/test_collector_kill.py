@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from pathlib import Path
 from everyspan.collector.accept import Envelope, seal
 from everyspan.collector.inbox import Inbox
 from tests.collector_kills import Sender, ServerProcess, killed_again_and_again
-from tests.collector_requests import START_NS, body, get, settled, span
+from tests.collector_requests import START_NS, TRACE_ID, body, get, settled, span
 
 KILLS = 20
 
@@ -42,8 +44,8 @@ def test_sigterm_ends_in_order_and_loses_nothing_acknowledged(tmp_path: Path) ->
     assert health["quarantined"] == 0
 
 
-DEADLY = """
-import os, sys, threading
+LIVES = """
+import json, os, sys, threading
 from pathlib import Path
 from everyspan.collector.collector import Collector
 from everyspan.collector.keys import Keys
@@ -51,34 +53,97 @@ from everyspan.store.sqlite import SqliteStore
 
 class Deadly(SqliteStore):
     def insert(self, spans, numbers=(), sightings=()):
-        if any(row.name == "deadly" for row in spans):
+        if any(row.name == "dies where it is stored" for row in spans):
             os._exit(9)
         return super().insert(spans, numbers, sightings)
 
-directory = Path(sys.argv[1])
-store = Deadly(directory / "spans.db")
-collector = Collector(directory / "inbox", store, Keys())
-while collector.pending:
-    threading.Event().wait(0.01)
-collector.close()
-print(collector.quarantined, collector.moved.new)
+def live():
+    store = Deadly(directory / "spans.db")
+    collector = Collector(directory / "inbox", store, Keys())
+    while collector.pending:
+        threading.Event().wait(0.01)
+    collector.close()
+    (directory / "end.json").write_text(json.dumps([collector.quarantined, collector.moved.new]))
+    os._exit(0)
+
+directory, most = Path(sys.argv[1]), int(sys.argv[2])
+codes = []
+while len(codes) < most and 0 not in codes:
+    pid = os.fork()
+    if not pid:
+        live()
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+print(json.dumps(codes))
+"""
+
+# What Python runs at its start: so does the process that reads for the server.
+DIES_WHERE_IT_IS_READ = """
+import os
+from everyspan.collector import decoder
+read = decoder.read
+def deadly(envelope, body, limits):
+    if b"dies where it is read" in body:
+        os._exit(9)
+    return read(envelope, body, limits)
+decoder.read = deadly
 """
 
 
-def test_a_body_that_kills_the_process_does_so_a_few_times_and_is_then_set_aside(tmp_path: Path) -> None:
-    inbox = Inbox(tmp_path / "inbox", cap_bytes=64 << 20)
+def ten_bodies(directory: Path, *, name: str) -> None:
+    """An inbox of which the fourth body has a span of this name."""
+    inbox = Inbox(directory / "inbox", cap_bytes=64 << 20)
     envelope = Envelope(project="default", received_ns=START_NS)
     for number in range(1, 11):
-        inbox.put(seal(envelope, body(span(number, name="deadly" if number == 4 else "harmless")))).result()
+        inbox.put(seal(envelope, body(span(number, name=name if number == 4 else "harmless")))).result()
     inbox.close()
 
-    codes: list[int] = []
-    while len(codes) < 8 and (not codes or codes[-1] != 0):
-        ended = subprocess.run(
-            [sys.executable, "-c", DEADLY, str(tmp_path)], capture_output=True, text=True, timeout=30
-        )
-        codes.append(ended.returncode)
 
-    assert codes[-1] == 0
-    assert codes.count(9) == 4  # once among the others, three times alone
-    assert ended.stdout.split()[0] == "1"
+def lives(directory: Path, *, most: int = 20) -> list[int]:
+    """How servers ended that came one after the other, until one has moved everything."""
+    ended = subprocess.run(
+        [sys.executable, "-c", LIVES, str(directory), str(most)],
+        env={**os.environ, "PYTHONPATH": str(directory)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    codes: list[int] = json.loads(ended.stdout)
+    return codes
+
+
+def what_became(directory: Path) -> tuple[int, int]:
+    """Bodies in quarantine, and rows that the last server stored."""
+    quarantined, new = json.loads((directory / "end.json").read_text())
+    return quarantined, new
+
+
+def test_a_body_that_kills_whoever_reads_it_is_set_aside_when_it_killed_others_too(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(DIES_WHERE_IT_IS_READ)
+    ten_bodies(tmp_path, name="dies where it is read")
+
+    codes = lives(tmp_path)
+
+    assert codes == [9] * 4 + [0]  # once among the others, three times alone
+    assert what_became(tmp_path) == (1, 6)  # three were stored while the guilty one was looked for
+
+
+def test_a_body_that_can_be_read_and_kills_where_it_is_stored_is_set_aside_at_last(tmp_path: Path) -> None:
+    ten_bodies(tmp_path, name="dies where it is stored")
+
+    codes = lives(tmp_path)
+
+    assert codes == [9] * 9 + [0]
+    assert what_became(tmp_path) == (1, 6)
+
+
+def test_a_body_that_a_server_had_in_hand_each_time_somebody_killed_it_is_stored(tmp_path: Path) -> None:
+    ten_bodies(tmp_path, name="dies where it is stored")
+    killed = lives(tmp_path, most=6)
+    server = ServerProcess(tmp_path)  # which nobody kills
+
+    health = settled(server.url)
+    stored = get(f"{server.url}/api/v1/traces/{TRACE_ID}").json["spans"]
+    server.end(signal.SIGTERM)
+    server.close()
+
+    assert killed == [9] * 6
+    assert (len(stored), health["quarantined"]) == (10, 0)

@@ -5,17 +5,23 @@ from __future__ import annotations
 import secrets
 import signal
 import time
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from everyspan.collector.accept import Envelope, seal
 from everyspan.collector.inbox import Inbox
 from tests.collector_kills import ServerProcess, killed_again_and_again
-from tests.collector_requests import START_NS, body, generation, get, post
+from tests.collector_requests import START_NS, body, generation, get, post, settled
 from tests.torture.conftest import Report
 from tests.torture.scores import Score
 
 MIB = 1 << 20
 MOST_RECOVERY_S = 10.0
+SPAN_BYTES = 2048
+CALL_USD = Decimal("0.0035")
 
 
 def test_a_collector_that_is_killed_all_the_time_keeps_what_it_acknowledged(
@@ -38,33 +44,61 @@ def test_a_collector_that_is_killed_all_the_time_keeps_what_it_acknowledged(
     assert survived.acknowledged > 0
 
 
-def test_a_collector_answers_soon_however_much_waits_in_its_inbox(
-    quick_disk: Path, report: Report, full: bool
-) -> None:
-    size_mib = 1024 if full else 64
-    inbox = Inbox(quick_disk / "inbox", cap_bytes=4096 * MIB)
+def filled_inbox(directory: Path, *, size_mib: int, spans_each: int) -> int:
+    """Leave requests as a collector that was killed at once would: taken, and none of them stored. How many spans."""
+    inbox = Inbox(directory / "inbox", cap_bytes=4096 * MIB)
     envelope = Envelope.of({}, project="default", received_ns=START_NS)
-    for number in range(size_mib):
-        text = secrets.token_hex(MIB // 2)
-        inbox.put(seal(envelope, body(generation(number + 1, **{"input.value": text})))).result()
+    made = 0
+    waiting = []
+    while made * SPAN_BYTES < size_mib * MIB:
+        text = secrets.token_hex(SPAN_BYTES // 2)[: SPAN_BYTES - 300]
+        # Traces of a thousand calls.
+        calls: list[Any] = [
+            generation(number, **{"input.value": f"{number} {text}"})
+            for number in range(made + 1, made + 1 + spans_each)
+        ]
+        for call in calls:
+            call.trace_id = (1 + made // 1000).to_bytes(16, "big")
+        waiting.append(inbox.put(seal(envelope, body(*calls))))
+        made += spans_each
+    for each in waiting:
+        each.result()
     inbox.close()
+    return made
+
+
+@pytest.mark.parametrize("spans_each", [512, 1], ids=["of 512 spans", "of one span"])
+def test_a_collector_answers_soon_however_much_waits_in_its_inbox_and_stores_all_of_it(
+    quick_disk: Path, report: Report, full: bool, spans_each: int
+) -> None:
+    size_mib = 1024 if full else 16
+    made = filled_inbox(quick_disk, size_mib=size_mib, spans_each=spans_each)
 
     began = time.monotonic()
     server = ServerProcess(quick_disk)
     # The first number counts the import of everything by a fresh interpreter, too.
-    taken = post(f"{server.url}/v1/traces", body(generation(size_mib + 1)))
+    taken = post(f"{server.url}/v1/traces", body(generation(made + 1)))
     answered_s = time.monotonic() - began
     pending = get(f"{server.url}/api/v1/health").json["inbox_pending"]
-    server.end(signal.SIGKILL)
+    health = settled(server.url)
+    stored_s = time.monotonic() - began
+    total = get(f"{server.url}/api/v1/costs").json["total"]
+    server.end(signal.SIGTERM)
     server.close()
 
     report(
         Score(
-            scenario="full inbox",
-            ok=size_mib,
-            figures=f"{size_mib} MiB in the inbox, {answered_s:.1f} s to the first 200",
+            scenario=f"full inbox, requests of {spans_each}",
+            ok=total["calls"],
+            lost=made + 1 - total["calls"],
+            cost_difference=Decimal(total["cost"]) - (made + 1) * CALL_USD,
+            figures=f"{size_mib} MiB in the inbox, {answered_s:.1f} s to the first 200, "
+            f"{stored_s:.0f} s until all was stored",
         )
     )
     assert taken.status == 200
     assert pending > 0
     assert answered_s < MOST_RECOVERY_S
+    assert total["calls"] == made + 1
+    assert Decimal(total["cost"]) == (made + 1) * CALL_USD
+    assert health["quarantined"] == 0

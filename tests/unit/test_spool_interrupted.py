@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from everyspan.spool import Batch
 from everyspan.wire.decode import identify
+from everyspan.wire.envelope import wrap
 from everyspan.wire.frame import Kind
+from everyspan.wire.protobuf import delimited
 from tests.spool_frames import (
     die,
     drain,
@@ -122,3 +125,29 @@ def test_a_call_whose_end_was_dropped_is_told_as_begun_and_not_as_killed(tmp_pat
     (span,) = request.resource_spans[0].scope_spans[0].spans
     assert span.status.message == "the process ended in order, and the call's end was not recorded"
     assert batch.spans == 1
+
+
+def test_a_begin_that_no_span_can_be_made_of_holds_nothing_up_behind_it(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    ids = delimited(b"\x0a", bytes(15) + b"\1") + delimited(b"\x12", bytes(7) + b"\1")
+    span = delimited(b"\x12", ids + b"\x07" * 9)  # behind the ids, a field of a kind that there is not
+    broken = b"\x0a\0" + delimited(b"\x12", b"\x0a\0" + span)
+    log.append(Kind.START, wrap(Kind.START, broken))
+    start(log, 2)
+    die(log)
+
+    found = drain(the_dead(tmp_path))
+
+    assert seqs(found, Kind.START) == [1]
+    assert seqs(found, Kind.SPAN) == [2]
+
+
+@pytest.mark.parametrize("begun", [[[1]], [None], {"1": 2}, "[" * 100_000])
+def test_a_word_about_ended_calls_that_says_nothing_ends_none(tmp_path: Path, begun: object) -> None:
+    log = open_log(tmp_path)
+    start(log, 1)
+    content = begun if isinstance(begun, str) else json.dumps({"begun": begun})
+    log.append(Kind.ENDED, wrap(Kind.ENDED, content.encode()))
+    die(log)
+
+    assert seqs(drain(the_dead(tmp_path)), Kind.SPAN) == [1]

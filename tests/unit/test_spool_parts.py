@@ -184,6 +184,7 @@ def test_an_input_that_the_provider_counted_is_not_estimated(tmp_path: Path) -> 
         ({"langfuse.observation.input": '{"messages":[{"role":"user","content":"12345678"}]}'}, 2),
         ({"gen_ai.input.messages": "not JSON!"}, 3),
         ({"everyspan.shed.input_bytes": 4001}, 1001),
+        ({"everyspan.shed.input_bytes": "of the user's own", "gen_ai.input.messages": "not JSON!"}, 3),
     ],
 )
 def test_input_tokens_are_estimated_from_the_texts_that_the_model_was_sent(

@@ -16,7 +16,8 @@ from everyspan.settings import Fsync
 from everyspan.spool.adopted import adopt
 from everyspan.spool.backlog import Backlog
 from everyspan.spool.log import Kept, Log
-from everyspan.spool.survey import waiting
+from everyspan.spool.quarantine import refused_in
+from everyspan.spool.survey import count_cargo
 from everyspan.version import __version__
 from everyspan.wire.decode import wrap
 from everyspan.wire.frame import Kind
@@ -41,11 +42,12 @@ class Inbox:
         """Open the inbox in directory `root`; `arrived` is called, in our thread, after each sync."""
         self._dir = root
         self._arrived = arrived
-        adopted = list(adopt(root / _REQUESTS, living=None, durable=True))
-        self.refused_before = sum(each.refused for each in waiting(root))
+        requests = root / _REQUESTS
+        adopted = list(adopt(requests, living=None, durable=True))
+        self.refused_before = sum(map(refused_in, requests.iterdir())) if requests.is_dir() else 0
         """Bodies that are in quarantine since before this start."""
         self._log = Log(
-            root / _REQUESTS,
+            requests,
             about={"library": f"everyspan-collector/{__version__}"},
             fsync=Fsync.NONE,
             cap_bytes=cap_bytes,
@@ -54,8 +56,9 @@ class Inbox:
         self._waiting: list[_Entry] = []
         self._changed = threading.Condition()
         self._closing = False
-        self.found = sum(backlog.pending() for backlog in adopted)
-        """Bodies that an earlier server acknowledged and did not move."""
+        # Not by reading all of it: a start must not take longer the more there is, or whoever sends waits.
+        self._left = {backlog.writer: _bodies(requests, backlog) for backlog in adopted}
+        self._moved = 0
         self.appended = 0
         self.syncs = 0
         self.sync_s = 0.0
@@ -67,6 +70,11 @@ class Inbox:
     def full(self) -> bool:
         """Whether what comes now is refused until the store has caught up."""
         return self._log.crowded
+
+    @property
+    def pending(self) -> int:
+        """Bodies that were acknowledged, by us or an earlier server, and have not been moved out. From any thread."""
+        return max(0, sum(list(self._left.values())) + self.appended - self._moved)
 
     def put(self, content: bytes) -> Future[None]:
         """Begin to keep one entry. The future is done when it is on stable storage.
@@ -95,9 +103,17 @@ class Inbox:
         mine = self._log.backlog()
         return [*self._adopted, *([mine] if mine is not None else [])]
 
+    def moved(self, backlog: Backlog, bodies: int) -> None:
+        """So many are out of this backlog, and acknowledged. For the one thread that moves."""
+        if backlog.writer in self._left:
+            self._left[backlog.writer] -= bodies
+        else:
+            self._moved += bodies
+
     def drained(self, backlog: Backlog) -> None:
         """An adopted backlog has nothing left: remove it. Its quarantine, if any, stays on disk."""
         if backlog in self._adopted:
+            self._left.pop(backlog.writer, None)  # what is left over was damaged, and is in quarantine
             backlog.finish()
             self._adopted.remove(backlog)
 
@@ -149,6 +165,11 @@ class Inbox:
             return False
         self.appended += 1
         return True
+
+
+def _bodies(requests: Path, backlog: Backlog) -> int:
+    counted = count_cargo(requests / backlog.writer)
+    return backlog.pending() if counted is None else counted
 
 
 def _busy(why: str) -> CollectorError:

@@ -29,7 +29,9 @@ _MUCH_BYTES = 1 << 20
 _DECODER_IDLE_S = 30.0
 _SMALL_BYTES = 256 << 10
 _GATHER_S = 0.02
-_MOST_TRIES = 3
+_MOST_STARTS = 3
+"""Attempts to start the other process that fail before it is given up."""
+_DECODER_START_S = 10.0
 _PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 10.0
 
@@ -49,7 +51,7 @@ class Moved:
     unreadable: int = 0
     """Control frames that say nothing we understand."""
     set_aside: int = 0
-    """Bodies that failed three times and are in quarantine."""
+    """Bodies that failed again and again and are in quarantine."""
     failures: int = 0
     """Attempts that failed, whoever was to blame."""
     problem: str = ""
@@ -60,7 +62,8 @@ class Mover:
     """Moves what the inbox holds, oldest first, and acknowledges it after the store has it.
 
     Dying between the two moves the body again, which changes nothing: the store knows its rows. A body that cannot
-    be moved, or kills the process, three times is set aside with the reason, and the ones behind it go on.
+    be moved, or kills the process, again and again is set aside with the reason, and the ones behind it go on: see
+    `attempts`.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class Mover:
         self._pause_s = 0.0
         self.moved = Moved()
         self._decoder = decoder or Decoder(limits)
-        self._starts_left = _MOST_TRIES if _PROCESSORS > 1 else 0
+        self._starts_left = _MOST_STARTS if _PROCESSORS > 1 else 0
         self._thread = threading.Thread(target=self._run, name="everyspan-mover", daemon=True)
 
     def start(self) -> None:
@@ -101,7 +104,7 @@ class Mover:
     @property
     def pending(self) -> int:
         """Bodies that are acknowledged and neither in the store nor set aside."""
-        return max(0, self._inbox.found + self._inbox.appended - self.moved.bodies)
+        return self._inbox.pending
 
     @property
     def quarantined(self) -> int:
@@ -131,13 +134,14 @@ class Mover:
         if batch is None:
             self._inbox.drained(backlog)
             return False
-        tries = self._attempts.tries(backlog.writer, batch)
-        if tries >= _MOST_TRIES and batch.frames == 1:
+        if self._attempts.guilty(backlog.writer, batch):
             self._set_aside(backlog, batch)
             return True
-        self._attempts.begin(backlog.writer, batch)
         try:
-            self._store_batch(batch)
+            # What only others have in hand can not be what we die of, so it is read before the attempt is noted.
+            known = self._read_apart(batch) if self._attempts.suspect(backlog.writer, batch) else None
+            self._attempts.begin(backlog.writer, batch)
+            self._store_batch(batch, known)
         except StoreError:
             self._attempts.excused()
             raise
@@ -148,7 +152,7 @@ class Mover:
         # Ack after the store has it, never before: the other order loses it unseen.
         backlog.ack(batch)
         self._attempts.done(batch)
-        self.moved.bodies += batch.spans
+        self._count(backlog, batch)
         self.moved.problem = ""
         self._pause_s = 0.0
         if len(batch.body) < _SMALL_BYTES and not self._attempts.careful:
@@ -156,11 +160,22 @@ class Mover:
             self._stopping.wait(_GATHER_S)
         return True
 
-    def _store_batch(self, batch: Batch) -> None:
-        entries = [
-            unwrap(batch.body[frame.payload]) for frame in walk(batch.body) if frame.kind == Kind.BATCH
-        ]
-        chunks = list(_chunks(entries))
+    def _read_apart(self, batch: Batch) -> list[Read] | None:
+        """What another process makes of a body that is suspect; None when there is no such process."""
+        try:
+            if self._decoder.ready(timeout_s=_DECODER_START_S):
+                return list(self._decoder.read([_entries(batch)]))
+        except OSError as failure:
+            self._note(failure)
+            self._decoder.close()
+        return None
+
+    def _store_batch(self, batch: Batch, known: list[Read] | None) -> None:
+        if known is not None:
+            for everything in known:
+                self._insert(everything)
+            return
+        chunks = list(_chunks(_entries(batch)))
         reads = self._decoder.read(chunks) if self._decodes(batch) else self._read_here(chunks)
         with closing(reads):
             for everything in reads:
@@ -192,17 +207,25 @@ class Mover:
             _LOGGER.warning("the store cannot hold %s of %s: %s", refused.key, refused.project, refused.why)
 
     def _set_aside(self, backlog: Backlog, batch: Batch) -> None:
-        reason = f"failed {_MOST_TRIES} times; the last time: {self.moved.problem or 'the server died'}"
+        reason = f"failed again and again; the last time: {self.moved.problem or 'the server died'}"
         backlog.set_aside(batch, reason=reason)
         self._attempts.done(batch)
-        self.moved.bodies += batch.spans
+        self._count(backlog, batch)
         self.moved.set_aside += batch.spans
         _LOGGER.error("a request was set aside: %s", reason)
+
+    def _count(self, backlog: Backlog, batch: Batch) -> None:
+        self.moved.bodies += batch.spans
+        self._inbox.moved(backlog, batch.spans)
 
     def _note(self, failure: Exception) -> None:
         self.moved.failures += 1
         self.moved.problem = f"{type(failure).__name__}: {str(failure)[:300]}"
         _LOGGER.warning("moving the inbox into the store: %s", self.moved.problem)
+
+
+def _entries(batch: Batch) -> list[bytes]:
+    return [unwrap(batch.body[frame.payload]) for frame in walk(batch.body) if frame.kind == Kind.BATCH]
 
 
 def _chunks(entries: Sequence[bytes]) -> Iterator[list[bytes]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,8 @@ from everyspan.spool.notes import read_note
 from everyspan.spool.open_calls import OpenCalls
 from everyspan.spool.quarantine import keep_damaged
 from everyspan.spool.segment import Extent, read_bytes, segments_in
-from everyspan.wire.frame import CARGO, Frame, Kind, scan
+from everyspan.spool.unfinished import interrupted_span
+from everyspan.wire.frame import CARGO, HEADER_BYTES, Frame, Kind, scan
 
 _NO_SEQ = Seq(0)
 
@@ -95,8 +96,9 @@ def take_inventory(directory: Path, cursor: Position) -> Inventory:
             found.closed = found.closed or frame.kind == Kind.CLOSE
     if found.extents:
         found.died_ns = os.stat(found.extents[-1].path).st_mtime_ns
-    interrupted = {starts[seq] for seq in calls.still_open()}
     found.parts = calls.parts()
+    begun = {starts[seq] for seq in calls.still_open()}
+    interrupted = {entry for entry in begun if _can_be_ended(entry, found.parts.get(entry.frame.seq, ()))}
     found.entries = list(_to_ship(entries, interrupted, cursor))
     if not found.entries and entries and cursor < found.behind_everything:
         found.entries = _last_word(entries)
@@ -111,6 +113,16 @@ def _to_ship(entries: list[Entry], interrupted: set[Entry], cursor: Position) ->
             yield entry._replace(interrupted=True)
         elif (entry.extent.number, entry.frame.end) > cursor:
             yield entry
+
+
+def _can_be_ended(entry: Entry, parts: Sequence[bytes]) -> bool:
+    """Whether its START can be made a SPAN. One that can not is shipped as it is, and holds nothing up behind it."""
+    start = entry.frame.start + HEADER_BYTES
+    try:
+        interrupted_span(read_bytes(entry.extent.path, start=start, end=entry.frame.end), parts, end_ns=0)
+    except WireError:
+        return False
+    return True
 
 
 def _last_word(entries: list[Entry]) -> list[Entry]:

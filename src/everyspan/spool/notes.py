@@ -29,7 +29,7 @@ def read_note(payload: bytes) -> dict[str, object]:
     """
     try:
         content = json.loads(unwrap(payload))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"a note of {len(payload)} bytes is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise WireError(f"a note of {len(payload)} bytes is not a JSON object")

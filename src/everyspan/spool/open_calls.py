@@ -83,7 +83,7 @@ class OpenCalls:
         except (WireError, KeyError):
             self.unreadable += 1
             return
-        named = set(ended) if isinstance(ended, list) else set()
+        named = {each for each in ended if isinstance(each, int)} if isinstance(ended, list) else set()
         for ids, seq in [(ids, seq) for ids, begun in self._open.items() for seq in begun if seq in named]:
             self._end(ids, seq)
 

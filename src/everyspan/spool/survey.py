@@ -14,7 +14,7 @@ from everyspan.spool.notes import header_of, read_note
 from everyspan.spool.quarantine import damaged_in, refused_in
 from everyspan.spool.segment import Extent, read_bytes, segments_in
 from everyspan.wire.envelope import find_span, inside
-from everyspan.wire.frame import CARGO, Kind, scan
+from everyspan.wire.frame import CARGO, HEADER_BYTES, Kind, announced, scan
 from everyspan.wire.protobuf import FIXED64, FIXED_64
 
 _END_TIME = 8  # `end_time_unix_nano` of an OTLP span
@@ -62,6 +62,35 @@ def waiting(spool_dir: Path) -> list[Waiting]:
             if not directory.name.startswith(UNDER_CONSTRUCTION):
                 found.append(_look(directory, locks))
     return found
+
+
+def count_cargo(directory: Path) -> int | None:
+    """Frames in a dead writer's directory that somebody waits for, by going from header to header.
+
+    A hundredth of the time that reading all of it takes, and no checksum is looked at: a frame that turns out to be
+    damaged was counted. None when something else than whole frames is seen, or a call that may have no end: then only
+    reading all of it tells.
+
+    Raises:
+        OSError: a segment can not be read.
+    """
+    cursor = load_cursor(directory)
+    count = 0
+    for extent in segments_in(directory):
+        if extent.number < cursor.segment:
+            continue
+        at = cursor.offset if extent.number == cursor.segment else 0
+        fd = os.open(extent.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            while at < extent.size_bytes:
+                said = announced(os.pread(fd, HEADER_BYTES, at), nonce=extent.nonce)
+                if said is None or said[0] == Kind.START or at + said[1] > extent.size_bytes:
+                    return None
+                count += said[0] in CARGO
+                at += said[1]
+        finally:
+            os.close(fd)
+    return count
 
 
 def _look(directory: Path, locks: set[int] | None) -> Waiting:

@@ -84,7 +84,7 @@ def _estimated(began: dict[str, str], known: dict[str, bytes], texts: dict[str, 
         read_bytes = text_bytes(sent) if sent is not None else 0
         if sent is not None and sent is began.get(_INPUTS[0]):
             read_bytes += len(began.get(_TOOLS, "").encode())
-        read_bytes += int(began.get(_SHED_BYTES) or 0)
+        read_bytes += _shed_bytes(began.get(_SHED_BYTES, ""))
         if read_bytes:
             usage["input"] = said[_INPUT_TOKENS] = tokens_in(read_bytes)
     arrived = next((texts[name] for name in _OUTPUTS if name in texts), None)
@@ -93,6 +93,11 @@ def _estimated(began: dict[str, str], known: dict[str, bytes], texts: dict[str, 
     if _LANGFUSE_TYPE in began and usage:
         said[_LANGFUSE_USAGE] = json.dumps(usage)
     return said if len(said) > 1 or _INPUT_TOKENS in known else {}
+
+
+def _shed_bytes(said: str) -> int:
+    # Ours is a number; an attribute of the user's by that name may be anything.
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 16 else 0
 
 
 def tokens_in(size_bytes: int) -> int:

@@ -165,6 +165,19 @@ def only(body: bytes, kind: Kind) -> bytes:
     return b"".join([body[frame.start : frame.end] for frame in walk(body) if frame.kind == kind])
 
 
+def announced(header: bytes, *, nonce: int) -> tuple[int, int] | None:
+    """Kind and size, header included, of the frame that these 27 bytes begin; None when they begin none.
+
+    No checksum is looked at, so they say what was meant to be there.
+    """
+    if len(header) < HEADER_BYTES:
+        return None
+    tag, _, found, length, kind, _, algorithm, _ = _FULL.unpack(header)
+    if tag != TAG or found != nonce or kind == 0 or algorithm != 0:
+        return None
+    return kind, HEADER_BYTES + length
+
+
 def _frame_at(data: bytes | bytearray, at: int, nonce: int) -> Frame | None:
     if at < 0 or at + HEADER_BYTES > len(data):
         return None
