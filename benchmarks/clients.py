@@ -147,9 +147,11 @@ def _openai_body(chunks: int) -> bytes:
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": TEXT}}
         return json.dumps({**head, "object": "chat.completion", "choices": [choice], "usage": usage}).encode()
     head["object"] = "chat.completion.chunk"
+    # litellm ends a stream that says the same thing a hundred times.
     pieces = [
-        {"index": 0, "delta": {"role": "assistant", "content": " word"}, "finish_reason": None}
-    ] * chunks
+        {"index": 0, "delta": {"role": "assistant", "content": f" {number}"}, "finish_reason": None}
+        for number in range(chunks)
+    ]
     last = {"index": 0, "delta": {}, "finish_reason": "stop"}
     events = [{**head, "choices": [choice]} for choice in [*pieces, last]]
     told = [json.dumps(event) for event in [*events, {**head, "choices": [], "usage": usage}]]
