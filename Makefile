@@ -129,5 +129,5 @@ lock: .venv/.ready
 	  --exclude-newer "7 days" --override requirements/overrides.txt --output-file requirements/proxy.txt
 
 clean:
-	rm -rf .venv .venv-oldest .venv-oldest-clients .venv-clients .venv-overlaps .venv-frameworks .venv-proxy .demo build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-oldest .venv-oldest-clients .venv-clients .venv-overlaps .venv-frameworks .venv-proxy .demo .fuzz build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
