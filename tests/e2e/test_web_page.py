@@ -273,3 +273,17 @@ def test_a_limit_of_cost_and_the_newest_costs_together_are_refused_in_words(
     page.get_by_role("button", name="repriced", pressed=True).click()
     page.locator("#traces tbody tr", has_text="$0.0030").wait_for()
     page.get_by_role("alert").wait_for(state="detached")
+
+
+def test_costs_are_told_apart_by_the_key_that_calls_came_with(page: Any, server: Server) -> None:
+    server.store.insert([call(1, "0.5", key_id="pk-shop"), call(2, "0.25", key_id="pk-desk")])
+    page.goto(f"{server.url}/cost?range=all")
+
+    page.get_by_role("button", name="key", exact=True).click()
+    page.get_by_role("link", name="pk-desk").click()
+
+    page.locator("#total", has_text="$0.25").wait_for()
+    assert "key_id=pk-desk" in page.url
+    page.get_by_role("button", name="remove the filter key pk-desk").click()
+    page.locator("#total", has_text="$0.75").wait_for()
+    assert page.wrong == []

@@ -8,11 +8,13 @@ import { count, legible, money, percent, plural, roughly, short } from "./format
 import { DOUBTS, Empty, Failure, Money, Range, Repriced, Segments, Tokens, lengthOf, periodOf, pricesOf } from "./parts.js";
 
 const BY = [["model", "model"], ["provider", "provider"], ["user", "user"], ["session", "session"], ["tag", "tag"], ["environment", "environment"], ["service", "service"], ["project", "project"], ["key_id", "key"], ["day", "day"]];
+const NAMES = Object.fromEntries(BY);
 const MOST = 7;
 const NARROWED = ["model", "provider", "user", "session", "tag", "environment", "service", "project", "key_id"];
 
 export function Cost({ query }) {
   const by = query.by ?? "model";
+  const called = NAMES[by] ?? by;
   const period = periodOf(query);
   const narrowed = Object.fromEntries(NARROWED.filter((name) => query[name]).map((name) => [name, query[name]]));
   const prices = pricesOf(query);
@@ -20,7 +22,7 @@ export function Cost({ query }) {
   const sums = useAnswer("/api/v1/costs", { ...wanted, by });
   const days = useAnswer("/api/v1/costs", { ...wanted, by: "day" });
   // A few days are drawn in hours, where these are kept; `by day` is about days.
-  const each = !days.answer ? null : !["user", "session", "tag", "day"].includes(by) && days.answer.groups.length < 5 ? "hour" : "day";
+  const each = !days.answer ? null : !["user", "session", "tag", "key_id", "day"].includes(by) && days.answer.groups.length < 5 ? "hour" : "day";
   const chart = useAnswer(each ? "/api/v1/costs" : "", { ...wanted, by: by === "day" ? "model" : by, each });
   const earlier = previous(query, period);
   const before = useAnswer(earlier ? "/api/v1/costs" : "", { ...narrowed, ...prices, by, ...earlier });
@@ -33,19 +35,19 @@ export function Cost({ query }) {
 
   return html`<div class="room"><h1 class="hidden">Cost</h1>
     <div class="head"><${Segments} label="Group by" options=${BY} value=${by} choose=${(value) => change({ by: value })} />
-      ${Object.entries(narrowed).map(([name, value]) => html`<span class="chip" key=${name}><span class="dim">${name}</span> ${value}
-        <button type="button" class="plain" aria-label=${`remove the filter ${name} ${value}`} onClick=${() => change({ [name]: "" })}>✕</button></span>`)}
+      ${Object.entries(narrowed).map(([name, value]) => html`<span class="chip" key=${name}><span class="dim">${NAMES[name]}</span> ${value}
+        <button type="button" class="plain" aria-label=${`remove the filter ${NAMES[name]} ${value}`} onClick=${() => change({ [name]: "" })}>✕</button></span>`)}
       <div class="end"><${Repriced} query=${query} /><${Range} query=${query} choose=${change} /><a class="button" href=${hrefOf("/api/v1/costs.csv", { ...wanted, by })} download>CSV</a></div></div>
     <${Failure} failure=${sums.failure} />
     ${sums.answer && !groups.length ? html`<${Empty} title="No calls in this time" commands=${["everyspan run script.py", "everyspan cost --by model   # the same in the terminal"]}>Model calls are added up here as they arrive.<//>` : total && html`
-    <${Totals} total=${total} was=${compared ? before.answer.total : null} groups=${groups.length} by=${by} />
+    <${Totals} total=${total} was=${compared ? before.answer.total : null} groups=${groups.length} by=${called} />
     <${BudgetBars} />
-    <section class="panel"><h2>${by === "day" ? "By day, and model" : `Over time, by ${by}`} <span class="dim small">by ${each ?? "day"}, in UTC; drag to narrow</span></h2>
+    <section class="panel"><h2>${by === "day" ? "By day, and model" : `Over time, by ${called}`} <span class="dim small">by ${each ?? "day"}, in UTC; drag to narrow</span></h2>
       ${chart.answer ? html`<${Stack} answer=${chart.answer} each=${chart.answer.groups[0]?.period.length === 10 ? "day" : "hour"} />` : html`<div class="chart"></div>`}</section>
-    <div class="wide" tabindex="0" role="region" aria-label=${`Cost by ${by}`}><table class="list" id="costs"><thead><tr><th scope="col">${by}</th><th scope="col" class="share-cell"><span class="hidden">share</span></th><th scope="col" class="number">Cost</th>
+    <div class="wide" tabindex="0" role="region" aria-label=${`Cost by ${called}`}><table class="list" id="costs"><thead><tr><th scope="col">${called}</th><th scope="col" class="share-cell"><span class="hidden">share</span></th><th scope="col" class="number">Cost</th>
         ${compared && html`<th scope="col" class="number">Before</th>`}<th scope="col" class="number">Share</th><th scope="col" class="number">Calls</th><th scope="col" class="number">Per call</th><th scope="col" class="number">Tokens</th><th scope="col" class="number">Cached</th></tr></thead>
       <tbody>${groups.map((group, index) => html`<tr key=${group.value}>
-        <td class="name">${group.value === "" ? html`<span class="dim">(not said)</span>` : by === "day" ? group.value : html`<${Link} to="/" query=${{ [by]: group.value, range: query.range, ...prices }}>${group.value}<//>`}</td>
+        <td class="name">${group.value === "" ? html`<span class="dim">(not said)</span>` : by === "day" ? group.value : html`<${Link} ...${linkOf(by, group.value, query)}>${group.value}<//>`}</td>
         <td class="share-cell"><span class="share" style=${{ width: `${dearest ? (100 * Number(group.cost ?? 0)) / dearest : 0}%`, background: by === "day" ? undefined : `var(${HUES[Math.min(index, MOST)]})` }}></span></td>
         <td class="number"><${Money} amount=${group.cost} states=${group.states} calls=${group.calls} exact /></td>
         ${compared && html`<td class="number"><${Change} now=${group.cost} was=${was.get(group.value)?.cost ?? null} /></td>`}
@@ -57,6 +59,12 @@ export function Cost({ query }) {
         <td class="number"><${Tokens} read=${total.input_tokens} written=${total.output_tokens} /></td><td></td></tr></tfoot></table></div>
       ${by === "tag" && html`<p class="dim small">A call with two tags is in two groups: these rows may come to more than was spent.</p>`}`}
   </div>`;
+}
+
+// Traces are found by anything but the key their calls came with; the page itself is narrowed by that.
+function linkOf(by, value, query) {
+  const kept = { range: query.range, ...pricesOf(query) };
+  return by === "key_id" ? { to: "/cost", query: { ...kept, key_id: value, by: "model" } } : { to: "/", query: { ...kept, [by]: value } };
 }
 
 // The same length of time, just before the one that is shown.
