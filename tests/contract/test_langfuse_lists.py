@@ -177,7 +177,7 @@ def test_pages_of_traces_hold_everything_once_in_any_order(server: Server) -> No
 def test_pages_beyond_one_read_of_the_store_are_not_empty(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("everyspan.web.langfuse.traces._MOST_ROWS", 2)
+    monkeypatch.setattr("everyspan.web.langfuse.traces.MOST_ROWS", 2)
 
     assert [each["name"] for each in asked(server, "traces", page=4, limit=1).json["data"]] == ["job 1"]
 
@@ -364,8 +364,8 @@ def test_what_cannot_be_answered_is_named_and_never_ignored(
 @pytest.mark.parametrize(
     ("limit", "path", "parameters"),
     [
-        ("traces._MOST_LOOKED_AT", "traces", {"orderBy": "name.asc"}),
-        ("traces._MOST_READ", "traces", {"release": "r1"}),
+        ("trace_search._MOST_LOOKED_AT", "traces", {"orderBy": "name.asc"}),
+        ("trace_search._MOST_READ", "traces", {"release": "r1"}),
         ("traces._MOST_SESSIONS", "sessions", {}),
         ("observations._MOST_LOOKED_AT", "observations", {"level": "ERROR"}),
         ("score_lists._MOST_LOOKED_AT", "scores", {"queueId": "q-1"}),

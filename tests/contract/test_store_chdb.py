@@ -27,7 +27,7 @@ CONTRACT = (
     (
         *("store_bills", "store_upkeep", "store_served", "store_media", "store_measures", "cost_reprice"),
         "cost_repriced_groups",
-        *("langfuse_endpoints", "langfuse_media", "langfuse_filters", "langfuse_lists"),
+        *("langfuse_endpoints", "langfuse_media", "langfuse_filters", "langfuse_lists", "langfuse_metrics"),
     ),
 )
 """Two processes' work, of about the same length."""

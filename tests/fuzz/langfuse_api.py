@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from everyspan.web.langfuse import observations, score_lists, traces
+
 Json = dict[str, Any]
 
 _TEXT: Json = {"type": "string"}
@@ -59,17 +61,17 @@ _CONDITION = _object(
 _FILTER: Json = {"type": "array", "items": _CONDITION}
 _QUERY = _object(
     ("view", "metrics"),
-    view=_one_of("observations"),
+    view=_one_of("observations", "traces", "scores-numeric", "scores-boolean", "scores-categorical"),
     dimensions={
         "type": "array",
-        "items": _object(("field",), field=_one_of("userId", "type", "tags", "environment")),
+        "items": _object(("field",), field=_one_of("userId", "name", "tags", "release", "value")),
     },
     metrics={
         "type": "array",
         "items": _object(
             ("measure", "aggregation"),
-            measure=_one_of("count", "totalCost", "latency", "totalTokens"),
-            aggregation=_one_of("sum", "avg", "count", "max", "p95"),
+            measure=_one_of("count", "totalCost", "latency", "totalTokens", "value"),
+            aggregation=_one_of("sum", "avg", "count", "max", "p95", "histogram"),
         ),
     },
     filters=_FILTER,
@@ -77,7 +79,7 @@ _QUERY = _object(
     fromTimestamp=_TIME,
     toTimestamp=_TIME,
     orderBy={"type": "array", "items": _object((), field=_TEXT, direction=_TEXT)},
-    config=_object((), row_limit={"type": "integer"}),
+    config=_object((), row_limit={"type": "integer"}, bins={"type": "integer"}),
 )
 _MEDIA = _object(
     (),
@@ -117,30 +119,15 @@ _OTLP = _object(
         ),
     },
 )
-_PARAMETERS = (
-    *(
-        "page",
-        "limit",
-        "cursor",
-        "name",
-        "userId",
-        "sessionId",
-        "traceId",
-        "type",
-        "level",
-        "environment",
-        "version",
-    ),
-    *(
-        "parentObservationId",
-        "isRootObservation",
-        "fromStartTime",
-        "toStartTime",
-        "fromTimestamp",
-        "toTimestamp",
-    ),
-    *("tags", "scoreIds", "dataType", "source"),
-)
+_LISTS = {
+    "observations": observations.LEGACY_TAKES,
+    "v2/observations": observations.TAKES,
+    "traces": traces.TAKES,
+    "sessions": traces.SESSIONS_TAKE,
+    "scores": score_lists.LEGACY_TAKES,
+    "v2/scores": score_lists.LEGACY_TAKES,
+    "v3/scores": score_lists.CURRENT_TAKES,
+}
 
 
 def _operation(path: str, body: Json | None, query: dict[str, Json], kind: str) -> Json:
@@ -173,10 +160,8 @@ def document() -> Json:
         paths.setdefault(path, {})[method] = _operation(path, body, query or {}, kind)
 
     base = "/api/public"
-    lists: dict[str, Json] = {name: {} for name in _PARAMETERS}
-    for name in ("observations", "traces", "sessions", "scores", "v2/scores", "v3/scores"):
-        add("get", f"{base}/{name}", query=lists)
-    add("get", f"{base}/v2/observations", query={"filter": _FILTER, **lists})
+    for name, takes in _LISTS.items():
+        add("get", f"{base}/{name}", query={each: _FILTER if each == "filter" else {} for each in takes})
     add("get", f"{base}/v2/metrics", query={"query": _QUERY})
     for name in ("observations", "traces", "sessions", "scores", "v2/scores", "media"):
         add("get", f"{base}/{name}/{{id}}")

@@ -25,8 +25,8 @@ _NARROWING = (
     *("name", "userId", "type", "traceId", "level", "parentObservationId", "environment", "version"),
     *("fromStartTime", "toStartTime", "filter"),
 )
-_LEGACY = ("page", "limit", *_NARROWING)
-_TAKES = (
+LEGACY_TAKES = ("page", "limit", *_NARROWING)
+TAKES = (
     *("fields", "expandMetadata", "parseIoAsJson", "limit", "cursor"),
     *(*_NARROWING, "sessionId", "isRootObservation"),
 )
@@ -61,8 +61,8 @@ class Observations:
         """The routes."""
         current, legacy = "/api/public/v2/observations", "/api/public/observations"
         return [
-            Route(current, endpoint(self.observations, takes=_TAKES), methods=["GET"]),
-            Route(legacy, endpoint(self.legacy_observations, takes=_LEGACY), methods=["GET"]),
+            Route(current, endpoint(self.observations, takes=TAKES), methods=["GET"]),
+            Route(legacy, endpoint(self.legacy_observations, takes=LEGACY_TAKES), methods=["GET"]),
             Route(f"{legacy}/{{id}}", endpoint(self.legacy_observation), methods=["GET"]),
         ]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.routing import Route
 
+from everyspan.store.reads import TraceSummary
 from everyspan.store.scores import Score, ScoreFilter
 from everyspan.store.store import Store
 from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint, paged, position_of
@@ -23,15 +24,15 @@ _BOTH = (
     *("limit", "fields", "name", "source", "dataType", "environment", "configId", "queueId"),
     *("value", "traceId", "sessionId", "observationId", "fromTimestamp", "toTimestamp"),
 )
-_LEGACY = (*_BOTH, "page", "userId", "operator", "scoreIds", "traceTags", "filter")
-_CURRENT = (*_BOTH, "cursor", "id", "authorUserId", "valueMin", "valueMax")
+LEGACY_TAKES = (*_BOTH, "page", "userId", "operator", "scoreIds", "traceTags", "filter")
+CURRENT_TAKES = (*_BOTH, "cursor", "id", "authorUserId", "valueMin", "valueMax")
 _GROUPS = {
     "details": ("comment", "configId", "metadata"),
     "subject": ("subject",),
     "annotation": ("authorUserId", "queueId"),
 }
 """What each group of fields of the current shape has; what is in none is always there."""
-_SCORE = Columns(
+SCORE = Columns(
     names=(
         *("id", "name", "source", "dataType", "value", "stringValue", "comment", "environment", "timestamp"),
         *("traceId", "observationId", "sessionId", "configId", "queueId", "authorUserId", "metadata"),
@@ -51,11 +52,11 @@ class ScoreLists:
 
     def routes(self) -> list[Route]:
         """The routes."""
-        legacy = endpoint(self.by_page, takes=_LEGACY)
+        legacy = endpoint(self.by_page, takes=LEGACY_TAKES)
         return [
             Route("/api/public/scores", legacy, methods=["GET"]),
             Route("/api/public/v2/scores", legacy, methods=["GET"]),
-            Route("/api/public/v3/scores", endpoint(self.current, takes=_CURRENT), methods=["GET"]),
+            Route("/api/public/v3/scores", endpoint(self.current, takes=CURRENT_TAKES), methods=["GET"]),
         ]
 
     def by_page(self, asked: Asked) -> object:
@@ -64,19 +65,19 @@ class ScoreLists:
         wanted, looks = _legacy_filter(asked), _legacy_looks(asked)
         of_traces = _looks_at_traces(asked)
         start = (page - 1) * limit
-        traces = _Traces(self._store)
+        traces = TracesOfScores(self._store)
         if looks or of_traces:
             fitting = [
                 each
                 for each in self._every(wanted)
-                if _fits(each, looks) and all(look(traces.of(each) or {}) for look in of_traces)
+                if _fits(each, looks) and all(look(_about(traces.of(each)) or {}) for look in of_traces)
             ]
             found, total = fitting[start : start + limit], len(fitting)
         else:
             found = self._store.list_scores(replace(wanted, limit=limit, skip=start))
             total = self._store.count_scores(wanted)
         if groups is None or "trace" in groups:
-            shown = [{**score(each), "trace": traces.of(each)} for each in found]
+            shown = [{**score(each), "trace": _about(traces.of(each))} for each in found]
         else:
             shown = [score(each) for each in found]
         return paged(shown, page=page, limit=limit, total=total)
@@ -117,27 +118,39 @@ class ScoreLists:
             wanted = replace(wanted, before=(found[-1].at_ns, found[-1].id))
 
 
-class _Traces:
+class TracesOfScores:
     """What is told of the traces that scores judge, each read once in a request."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, most: int = _MOST_LOOKED_AT) -> None:
         self._store = store
-        self._known: dict[tuple[str, str], dict[str, Any] | None] = {}
+        self._most = most
+        self._known: dict[tuple[str, str], TraceSummary | None] = {}
 
-    def of(self, kept: Score) -> dict[str, Any] | None:
+    def of(self, kept: Score) -> TraceSummary | None:
         """None for a score of a session, and while the trace has not arrived."""
         place = (kept.project, kept.trace_id)
         if not kept.trace_id:
             return None
         if place not in self._known:
+            if len(self._known) >= self._most:
+                raise RequestError(
+                    f"that is more than {self._most} traces of scores to look at one by one; narrow the times"
+                )
             found = self._store.read_outline(kept.trace_id, project=kept.project)
-            self._known[place] = found and {
-                "userId": found[0].user or None,
-                "tags": list(found[0].tags),
-                "environment": found[0].environment or "default",
-                "sessionId": found[0].session or None,
-            }
+            self._known[place] = found[0] if found else None
         return self._known[place]
+
+
+def _about(trace: TraceSummary | None) -> dict[str, Any] | None:
+    """What is told of a trace beside its score."""
+    if trace is None:
+        return None
+    return {
+        "userId": trace.user or None,
+        "tags": list(trace.tags),
+        "environment": trace.environment or "default",
+        "sessionId": trace.session or None,
+    }
 
 
 def _fits(kept: Score, looks: list[Look]) -> bool:
@@ -179,7 +192,7 @@ def _filter(asked: Asked) -> ScoreFilter:
 
 def _legacy_looks(asked: Asked) -> list[Look]:
     listed = read_conditions(asked.one("filter")) if asked.one("filter") else []
-    looks = [look_of(condition_of(each, _SCORE), _SCORE) for each in listed]
+    looks = [look_of(condition_of(each, SCORE), SCORE) for each in listed]
     looks += _one_of(asked, "configId", "queueId")
     operator, value = asked.one("operator"), asked.one("value")
     if bool(operator) != bool(value):
@@ -235,9 +248,9 @@ def _one_of(asked: Asked, *names: str) -> list[Look]:
     return [
         look_of(
             condition_of(
-                {"type": "stringOptions", "column": name, "operator": "any of", "value": list(values)}, _SCORE
+                {"type": "stringOptions", "column": name, "operator": "any of", "value": list(values)}, SCORE
             ),
-            _SCORE,
+            SCORE,
         )
         for name in names
         if (values := asked.several(name))
@@ -246,7 +259,7 @@ def _one_of(asked: Asked, *names: str) -> list[Look]:
 
 def _value_look(operator: str, number: float) -> Look:
     said = {"type": "number", "column": "value", "operator": operator, "value": number}
-    return look_of(condition_of(said, _SCORE), _SCORE)
+    return look_of(condition_of(said, SCORE), SCORE)
 
 
 def _number(name: str, said: str) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from everyspan.store.conditions import Is
 from everyspan.store.reads import TraceFilter, TraceSummary
+from everyspan.store.scores import Score
 from everyspan.web.langfuse.exchange import Asked, RequestError, ns_of
 from everyspan.web.langfuse.ids import trace_id_of
 from everyspan.web.langfuse.looks import (
@@ -21,7 +23,9 @@ from everyspan.web.langfuse.looks import (
     texts_of,
 )
 
-_COUNTS = ("errorCount", "warningCount", "defaultCount", "debugCount")
+_LEVELS = ("ERROR", "WARNING", "DEFAULT", "DEBUG")
+"""The most severe first."""
+_COUNTS = tuple(f"{level.lower()}Count" for level in _LEVELS)
 IN_ITS_SPANS = frozenset(
     {"version", "release", "metadata", "level", "scores", "scores_avg", "public", *_COUNTS}
 )
@@ -42,11 +46,12 @@ TRACE = Columns(
     keyed=frozenset({"metadata", "scores", "scores_avg"}),
 )
 ORDERS = ("id", "timestamp", "name", "userId", "release", "version", "public", "bookmarked", "sessionId")
+LATEST_FIRST = ("timestamp", True)
 _STORED = {"name": "name", "userId": "user", "sessionId": "session", "environment": "environment"}
 _NANO = 10**9
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What is asked of the store, and of each trace that it finds."""
 
@@ -58,20 +63,29 @@ class Wanted:
     order: tuple[str, bool]
     """A field, and whether the largest comes first."""
 
+    deep: bool
+    """Whether the spans of each trace are needed."""
+
     @property
     def by_the_store(self) -> bool:
         """Whether the store finds and orders them by itself."""
-        return not self.looks and not self.deep_looks and self.order == ("timestamp", True)
-
-    @property
-    def deep(self) -> bool:
-        """Whether the spans of each trace are needed."""
-        return bool(self.deep_looks) or self.order[0] in IN_ITS_SPANS
+        return not self.looks and not self.deep and self.order == LATEST_FIRST
 
 
 def wanted_traces(asked: Asked) -> Wanted:
     """What the parameters of a list of traces say; as Langfuse has it, with `filter` the others do not count."""
     listed = read_conditions(asked.one("filter")) if asked.one("filter") else list(_told(asked))
+    return traces_of(listed, project=asked.project, order=_order(asked))
+
+
+def traces_of(
+    listed: Sequence[Any], *, project: str, order: tuple[str, bool] = LATEST_FIRST, deep: bool = False
+) -> Wanted:
+    """What these conditions ask.
+
+    Args:
+        deep: what only the spans of a trace tell is needed whatever the conditions are.
+    """
     stored: dict[str, Any] = {}
     looks, deep_looks = [], []
     for each in listed:
@@ -83,7 +97,11 @@ def wanted_traces(asked: Asked) -> Wanted:
         else:
             looks.append(look_of(_with_our_ids(said), TRACE))
     return Wanted(
-        TraceFilter(project=asked.project, **stored), tuple(looks), tuple(deep_looks), _order(asked)
+        filter=TraceFilter(project=project, **stored),
+        looks=tuple(looks),
+        deep_looks=tuple(deep_looks),
+        order=order,
+        deep=deep or bool(deep_looks) or order[0] in IN_ITS_SPANS,
     )
 
 
@@ -108,19 +126,22 @@ def about(summary: TraceSummary) -> dict[str, Any]:
     }
 
 
-def in_its_spans(shown: Mapping[str, Any], levels: list[str], scores: Mapping[str, list[float]]) -> Shown:
-    """The rest of what looks see: of a trace as it is shown, its observations' levels and its numeric scores."""
-    counts = {
-        f"{level.lower()}Count": levels.count(level) for level in ("ERROR", "WARNING", "DEFAULT", "DEBUG")
-    }
-    highest = next((level for level in ("ERROR", "WARNING", "DEFAULT", "DEBUG") if level in levels), None)
-    means = {name: sum(values) / len(values) for name, values in scores.items()}
+def in_its_spans(shown: Mapping[str, Any], levels: list[str], scores: Sequence[Score]) -> Shown:
+    """The rest of what looks see: of a trace as it is shown, its observations' levels and its scores."""
+    numbers: dict[str, list[float]] = defaultdict(list)
+    for each in scores:
+        if each.data_type == "NUMERIC" and each.value is not None:
+            numbers[each.name].append(each.value)
+    means = {name: sum(values) / len(values) for name, values in numbers.items()}
+    counts = {f"{level.lower()}Count": levels.count(level) for level in _LEVELS}
     return {
         **{name: shown[name] for name in ("version", "release", "metadata", "public")},
         **counts,
-        "level": highest,
+        "level": next((level for level in _LEVELS if level in levels), None),
         "scores": means,
         "scores_avg": means,
+        "observationsCount": len(levels),
+        "scoresCount": len(scores),
     }
 
 
@@ -177,7 +198,7 @@ def _with_our_ids(said: Said) -> Said:
 def _order(asked: Asked) -> tuple[str, bool]:
     said = asked.one("orderBy")
     if not said:
-        return "timestamp", True
+        return LATEST_FIRST
     field, _, direction = said.partition(".")
     if field not in ORDERS or direction.lower() not in ("asc", "desc"):
         raise RequestError(

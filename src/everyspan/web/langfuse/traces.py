@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -12,27 +10,23 @@ from starlette.routing import Route
 
 from everyspan.store.groups import GroupFilter, TraceBy, TraceGroup
 from everyspan.store.reads import TraceFilter, TraceSummary
-from everyspan.store.rows import SpanRow
-from everyspan.store.scores import Score, ScoreFilter
 from everyspan.store.store import Store
 from everyspan.store.upkeep import Deletion
 from everyspan.web.langfuse import shapes
 from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint, iso, missing, paged
 from everyspan.web.langfuse.ids import trace_id_of
-from everyspan.web.langfuse.looks import Shown
-from everyspan.web.langfuse.trace_filters import Wanted, about, in_its_spans, wanted_traces
+from everyspan.web.langfuse.trace_filters import wanted_traces
+from everyspan.web.langfuse.trace_search import MOST_ROWS, TraceSearch
 
-_MOST_ROWS = 1000
-_MOST_LOOKED_AT = 10_000
-"""Traces whose summaries one request looks at when the store cannot tell which ones fit."""
-_MOST_READ = 1000
-"""Those of them whose spans it reads."""
+_MOST_LOOKED_UP = 10_000
+"""Sessions whose environment one request looks up."""
 _MOST_SESSIONS = 100_000
 
-_TAKES = (
+TAKES = (
     *("page", "limit", "userId", "name", "sessionId", "fromTimestamp", "toTimestamp", "orderBy", "tags"),
     *("version", "release", "environment", "fields", "filter"),
 )
+SESSIONS_TAKE = ("page", "limit", "fromTimestamp", "toTimestamp", "environment")
 _GROUPS = ("core", "io", "scores", "observations", "metrics")
 
 
@@ -41,17 +35,17 @@ class Traces:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._search = TraceSearch(store)
 
     def routes(self) -> list[Route]:
         """The routes."""
         traces, sessions = "/api/public/traces", "/api/public/sessions"
-        sessions_take = ("page", "limit", "fromTimestamp", "toTimestamp", "environment")
         return [
-            Route(traces, endpoint(self.traces, takes=_TAKES), methods=["GET"]),
+            Route(traces, endpoint(self.traces, takes=TAKES), methods=["GET"]),
             Route(f"{traces}/{{id}}", endpoint(self.trace, takes=("fields",)), methods=["GET"]),
             Route(f"{traces}/{{id}}", endpoint(self.delete_trace), methods=["DELETE"]),
             Route(traces, endpoint(self.delete_traces), methods=["DELETE"]),
-            Route(sessions, endpoint(self.sessions, takes=sessions_take), methods=["GET"]),
+            Route(sessions, endpoint(self.sessions, takes=SESSIONS_TAKE), methods=["GET"]),
             Route(f"{sessions}/{{id}}", endpoint(self.session), methods=["GET"]),
         ]
 
@@ -60,10 +54,12 @@ class Traces:
         (page, limit), wanted, groups = asked.paging(), wanted_traces(asked), asked.groups(_GROUPS)
         start, end = (page - 1) * limit, page * limit
         if wanted.by_the_store:
-            found = list(islice(self._summaries(wanted.filter, at_once=min(end, _MOST_ROWS)), start, end))
+            found = list(
+                islice(self._search.summaries(wanted.filter, at_once=min(end, MOST_ROWS)), start, end)
+            )
             total = self._store.trace_totals(wanted.filter).traces
         else:
-            fitting = self._fitting(wanted)
+            fitting = self._search.ordered(wanted)
             found, total = fitting[start:end], len(fitting)
         shown = [_narrowed(self._trace(summary), groups) for summary in found]
         return paged(shown, page=page, limit=limit, total=total)
@@ -78,7 +74,7 @@ class Traces:
         shown = {
             **shapes.trace(summary, rows),
             "observations": [shapes.legacy_observation(row) for row in rows if not shapes.is_trace(row)],
-            "scores": [shapes.score(each) for each in self._scores(summary)],
+            "scores": [shapes.score(each) for each in self._search.scores(summary)],
         }
         return _narrowed(shown, groups)
 
@@ -94,8 +90,8 @@ class Traces:
         ids = asked.body.get("traceIds") if isinstance(asked.body, dict) else None
         if not isinstance(ids, list) or not all(isinstance(each, str) and each for each in ids):
             raise RequestError("the body takes traceIds, a list of ids")
-        if len(ids) > _MOST_ROWS:
-            raise RequestError(f"traceIds has {len(ids)} ids; it takes {_MOST_ROWS} at once")
+        if len(ids) > MOST_ROWS:
+            raise RequestError(f"traceIds has {len(ids)} ids; it takes {MOST_ROWS} at once")
         for each in ids:
             self._store.delete(Deletion(project=asked.project, trace_id=trace_id_of(each)))
         return {"message": "Traces deleted successfully"}
@@ -113,9 +109,9 @@ class Traces:
         if len(found) > _MOST_SESSIONS:
             raise RequestError(f"that is more than {_MOST_SESSIONS} sessions; narrow fromTimestamp")
         if environments := asked.several("environment"):
-            if len(found) > _MOST_LOOKED_AT:
+            if len(found) > _MOST_LOOKED_UP:
                 raise RequestError(
-                    f"that is more than {_MOST_LOOKED_AT} sessions whose environment is to be looked up; "
+                    f"that is more than {_MOST_LOOKED_UP} sessions whose environment is to be looked up; "
                     "narrow fromTimestamp and toTimestamp"
                 )
             found = [session for session in found if self._environment(session) in environments]
@@ -129,12 +125,12 @@ class Traces:
         """A session with its traces."""
         session = asked.path["id"]
         wanted = TraceFilter(project=asked.project, session=session)
-        found = list(islice(self._summaries(wanted, at_once=_MOST_ROWS), _MOST_ROWS + 1))
+        found = list(islice(self._search.summaries(wanted, at_once=MOST_ROWS), MOST_ROWS + 1))
         if not found:
             raise missing(f"Session {session[:80]!r}")
-        if len(found) > _MOST_ROWS:
+        if len(found) > MOST_ROWS:
             raise RequestError(
-                f"the session has more than {_MOST_ROWS} traces; ask for them by page, /traces?sessionId="
+                f"the session has more than {MOST_ROWS} traces; ask for them by page, /traces?sessionId="
             )
         first_ns = min(trace.started_ns for trace in found)
         shown = _session(asked, session, first_ns, found[0].environment or "default")
@@ -145,68 +141,13 @@ class Traces:
         wanted = TraceFilter(project=session.project, session=session.value, limit=1)
         return next((found.environment for found in self._store.list_traces(wanted)), "") or "default"
 
-    def _summaries(self, wanted: TraceFilter, *, at_once: int) -> Iterator[TraceSummary]:
-        wanted = replace(wanted, limit=at_once)
-        while True:
-            found = self._store.list_traces(wanted)
-            yield from found[:at_once]
-            if len(found) <= at_once:
-                return
-            wanted = replace(wanted, before=found[at_once - 1].cursor)
-
-    def _fitting(self, wanted: Wanted) -> list[TraceSummary]:
-        """Every trace that fits, in the order asked for."""
-        found: list[tuple[TraceSummary, Shown]] = []
-        read = 0
-        for number, summary in enumerate(self._summaries(wanted.filter, at_once=_MOST_ROWS), 1):
-            seen: Shown = about(summary)
-            if not all(look(seen) for look in wanted.looks):
-                continue
-            if wanted.deep:
-                read += 1
-                seen = {**seen, **self._in_its_spans(summary)}
-            if number > _MOST_LOOKED_AT or read > _MOST_READ:
-                most = _MOST_READ if read > _MOST_READ else _MOST_LOOKED_AT
-                raise RequestError(
-                    f"that is more than {most} traces to look at one by one; narrow their times"
-                )
-            if all(look(seen) for look in wanted.deep_looks):
-                found.append((summary, seen))
-        field, largest_first = wanted.order
-        told = [pair for pair in found if pair[1][field] is not None]
-        told.sort(key=_by(field), reverse=largest_first)
-        return [summary for summary, _ in (*told, *(pair for pair in found if pair[1][field] is None))]
-
-    def _in_its_spans(self, summary: TraceSummary) -> Shown:
-        _, rows = self._read(summary)
-        scores: dict[str, list[float]] = defaultdict(list)
-        for each in self._scores(summary):
-            if each.data_type == "NUMERIC" and each.value is not None:
-                scores[each.name].append(each.value)
-        levels = [shapes.observation(row)["level"] for row in rows if not shapes.is_trace(row)]
-        return in_its_spans(shapes.trace(summary, rows), levels, scores)
-
     def _trace(self, summary: TraceSummary) -> dict[str, Any]:
-        summary, rows = self._read(summary)
+        summary, rows = self._search.read(summary)
         return {
             **shapes.trace(summary, rows),
             "observations": [shapes.observation_id(row) for row in rows if not shapes.is_trace(row)],
-            "scores": [each.id for each in self._scores(summary)],
+            "scores": [each.id for each in self._search.scores(summary)],
         }
-
-    def _read(self, summary: TraceSummary) -> tuple[TraceSummary, Sequence[SpanRow]]:
-        # It may have been deleted since it was listed.
-        return self._store.read_trace(summary.trace_id, project=summary.project) or (summary, ())
-
-    def _scores(self, summary: TraceSummary) -> Sequence[Score]:
-        wanted = ScoreFilter(project=summary.project, trace_ids=(summary.trace_id,), limit=_MOST_ROWS)
-        return self._store.list_scores(wanted)
-
-
-def _by(field: str) -> Callable[[tuple[TraceSummary, Shown]], Any]:
-    if field == "timestamp":
-        return lambda pair: pair[1][field]
-    return lambda pair: str(pair[1][field])  # an attribute may be anything
 
 
 def _narrowed(shown: dict[str, Any], groups: frozenset[str] | None) -> Mapping[str, Any]:

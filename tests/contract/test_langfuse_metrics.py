@@ -1,0 +1,258 @@
+"""Metrics over real sockets: of observations by what no store has a column for, of traces, and of scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from everyspan.server import Server, running
+from tests.collector_requests import START_NS, Answer, body, generation, get, post, settled
+
+A = "Bearer sk-a"
+MINUTE_NS = 60 * 10**9
+COUNT = {"measure": "count", "aggregation": "count"}
+
+
+def call(number: int, minutes: int, seconds: int, **attributes: Any) -> Any:
+    """A trace of one model call of $0.0035."""
+    made: Any = generation(number, **{"langfuse.trace.name": "job", **attributes})
+    made.trace_id = number.to_bytes(16, "big")
+    made.start_time_unix_nano = START_NS + minutes * MINUTE_NS
+    made.end_time_unix_nano = made.start_time_unix_nano + seconds * 10**9
+    return made
+
+
+SPANS = [
+    call(1, 0, 1, **{"langfuse.release": "r1", "user.id": "ann", "langfuse.trace.tags": ["x", "y"]}),
+    call(2, 1, 2, **{"langfuse.release": "r2", "langfuse.observation.level": "ERROR"}),
+    call(3, 2, 3, **{"langfuse.release": "r2", "langfuse.version": "7", "langfuse.trace.tags": ["x"]}),
+    call(4, 90, 9, **{"langfuse.observation.prompt.name": "greet", "langfuse.observation.prompt.version": 3}),
+]
+SCORES: list[dict[str, Any]] = [
+    {"name": "tone", "value": 0.25, "traceId": f"{1:032x}"},
+    {"name": "tone", "value": 0.75, "traceId": f"{1:032x}", "environment": "test"},
+    {"name": "tone", "value": 0.5, "traceId": f"{3:032x}"},
+    {"name": "kept", "value": 1, "dataType": "BOOLEAN", "traceId": f"{2:032x}"},
+    {"name": "kept", "value": 0, "dataType": "BOOLEAN", "traceId": f"{3:032x}"},
+    {"name": "kind", "value": "good", "traceId": f"{1:032x}"},
+    {"name": "kind", "value": "bad", "sessionId": "s-1"},
+    {"name": "kind", "value": "good", "traceId": f"{3:032x}"},
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, module_store_url: str) -> Iterator[Server]:
+    keys = ("pk-a:sk-a", "pk-b:sk-b")
+    with running(tmp_path_factory.mktemp("data"), keys=keys, store=module_store_url) as opened:
+        post(f"{opened.url}/v1/traces", body(*SPANS), authorization=A)
+        theirs = {"name": "tone", "value": 99, "traceId": f"{9:032x}"}
+        for key, scores in ((A, SCORES), ("Bearer sk-b", [theirs])):
+            said = [
+                {**each, "timestamp": f"2026-01-0{1 + number // 4}T00:00:00Z"}
+                for number, each in enumerate(scores)
+            ]
+            answer = post(
+                f"{opened.url}/api/public/scores",
+                json.dumps(said).encode(),
+                "application/json",
+                authorization=key,
+            )
+            assert answer.status == 202
+        post(f"{opened.url}/v1/traces", body(call(9, 0, 50)), authorization="Bearer sk-b")
+        settled(opened.url, Authorization=A)
+        yield opened
+
+
+def asked(server: Server, path: str = "v2/metrics", **query: Any) -> Answer:
+    said = urlencode({"query": json.dumps({"view": "observations", "metrics": [COUNT], **query})})
+    return get(f"{server.url}/api/public/{path}?{said}", Authorization=A)
+
+
+def rows(server: Server, *dimensions: str, path: str = "v2/metrics", **query: Any) -> list[tuple[Any, ...]]:
+    """The values of each row, in the order of the first dimension."""
+    query |= {
+        "dimensions": [{"field": name} for name in dimensions],
+        "orderBy": [{"field": name, "direction": "asc"} for name in dimensions],
+    }
+    answer = asked(server, path, **query)
+    assert answer.status == 200, answer.body
+    return [tuple(row.values()) for row in answer.json["data"]]
+
+
+def measured(measure: str, *aggregations: str) -> dict[str, Any]:
+    return {"metrics": [{"measure": measure, "aggregation": each} for each in aggregations]}
+
+
+def condition(kind: str, column: str, operator: str, value: Any = None, **more: str) -> dict[str, Any]:
+    return {"type": kind, "column": column, "operator": operator, "value": value, **more}
+
+
+@pytest.mark.parametrize(
+    ("dimension", "expected"),
+    [
+        ("release", [("r1", 1), ("r2", 2), (None, 1)]),
+        ("traceRelease", [("r1", 1), ("r2", 2), (None, 1)]),
+        ("version", [("7", 1), (None, 3)]),
+        ("level", [("DEFAULT", 3), ("ERROR", 1)]),
+        ("promptName", [("greet", 1), (None, 3)]),
+        ("promptVersion", [(3, 1), (None, 3)]),
+        ("isRootObservation", [(True, 4)]),
+        ("startTimeMonth", [("2025-11", 4)]),
+    ],
+)
+def test_observations_are_grouped_by_what_the_store_has_no_column_for(
+    server: Server, dimension: str, expected: list[tuple[Any, int]]
+) -> None:
+    assert rows(server, dimension) == expected
+
+
+@pytest.mark.parametrize("dimension", ["userId", "tags", "providedModelName", "type", "environment", "name"])
+@pytest.mark.parametrize("granularity", ["minute", "hour", "day", "week", "month", None])
+def test_what_is_gathered_is_what_the_store_adds_up(
+    server: Server, dimension: str, granularity: str | None
+) -> None:
+    measures = [
+        {"measure": measure, "aggregation": how}
+        for measure in ("totalCost", "totalTokens", "inputTokens", "latency", "timeToFirstToken")
+        for how in ("sum", "avg", "min", "max", "count")
+    ]
+    time: dict[str, Any] = {"timeDimension": {"granularity": granularity}} if granularity else {}
+    # Every observation has a level, so this narrows nothing; but only a look at each of them can tell.
+    looked_at = [condition("null", "level", "is not null")]
+
+    by_the_store = rows(server, dimension, metrics=[COUNT, *measures], **time)
+    gathered = rows(server, dimension, metrics=[COUNT, *measures], filters=looked_at, **time)
+
+    assert sorted(gathered, key=str) == sorted(by_the_store, key=str)
+    assert len(gathered) >= 1
+
+
+def test_a_histogram_has_bins_of_equal_width_that_hold_everything(server: Server) -> None:
+    (found,) = rows(server, **measured("latency", "histogram"), config={"bins": 4})[0]
+    (one,) = rows(server, **measured("totalCost", "histogram"))[0]
+
+    assert found == [[1000, 3000, 2], [3000, 5000, 1], [5000, 7000, 0], [7000, 9000, 1]]
+    assert one == [[0.0035, 0.0035, 4]]
+
+
+def test_a_percentile_of_what_no_store_ranks_is_gathered(server: Server) -> None:
+    assert rows(server, **measured("totalTokens", "p50", "p99")) == [(1100, 1100)]
+
+
+@pytest.mark.parametrize("path", ["v2/metrics", "metrics"])
+def test_traces_are_grouped_and_measured(server: Server, path: str) -> None:
+    def found(*dimensions: str, **query: Any) -> list[tuple[Any, ...]]:
+        return rows(server, *dimensions, path=path, view="traces", **query)
+
+    assert found("name") == [("job", 4)]
+    assert found("tags") == [("x", 2), ("y", 1), (None, 2)]
+    assert found("release") == [("r1", 1), ("r2", 2), (None, 1)]
+    assert found("userId", **measured("totalCost", "sum", "avg")) == [
+        ("ann", 0.0035, 0.0035),
+        (None, pytest.approx(0.0105), 0.0035),
+    ]
+    assert found(**measured("latency", "max", "p50")) == [(9000, 2000)]
+    assert found(**measured("observationsCount", "sum")) == [(4,)]
+    assert found(**measured("scoresCount", "sum")) == [(7,)]
+    assert found("timestampMonth", filters=[condition("string", "level", "=", "ERROR")]) == [("2025-11", 1)]
+    assert [row[0] for row in found(timeDimension={"granularity": "hour"})] != []
+
+
+def test_traces_and_scores_are_those_of_their_time(server: Server) -> None:
+    early = {"fromTimestamp": "2025-11-22T00:00:00Z", "toTimestamp": "2025-11-22T09:00:00Z"}
+
+    assert rows(server, view="traces", **early) == [(3,)]
+    assert (
+        rows(server, view="traces", **early, filters=[condition("datetime", "timestamp", "<", "2020-01-01")])
+        == []
+    )
+    assert rows(server, view="scores-categorical", toTimestamp="2026-01-02T00:00:00Z") == []
+    assert rows(server, view="scores-numeric", toTimestamp="2026-01-02T00:00:00Z") == [(4,)]
+
+
+def test_scores_with_numbers_are_summed_by_name_and_by_their_trace(server: Server) -> None:
+    def found(*dimensions: str, **query: Any) -> list[tuple[Any, ...]]:
+        return rows(server, *dimensions, view="scores-numeric", **query)
+
+    assert found("name", **measured("value", "avg", "max")) == [("kept", 0.5, 1), ("tone", 0.5, 0.75)]
+    assert found("dataType") == [("BOOLEAN", 2), ("NUMERIC", 3)]
+    assert found("environment", filters=[condition("string", "name", "=", "tone")]) == [
+        ("default", 2),
+        ("test", 1),
+    ]
+    assert found("tags", **measured("value", "count")) == [("x", 4), ("y", 2), (None, 1)]
+    assert found("userId") == [("ann", 2), (None, 3)]
+    assert found("traceName", filters=[condition("number", "value", ">", 0.5)]) == [("job", 2)]
+    assert found("timestampDay") == [("2026-01-01", 4), ("2026-01-02", 1)]
+    assert found("value", filters=[condition("string", "name", "=", "tone")]) == [
+        (0.25, 1),
+        (0.5, 1),
+        (0.75, 1),
+    ]
+    assert found(**measured("value", "histogram"), config={"bins": 2}) == [([[0, 0.5, 2], [0.5, 1, 3]],)]
+
+
+def test_scores_with_words_and_truths_have_their_own_views(server: Server) -> None:
+    assert rows(server, "stringValue", view="scores-categorical") == [("bad", 1), ("good", 2)]
+    assert rows(server, "booleanValue", view="scores-boolean", **measured("value", "avg")) == [
+        (False, 0),
+        (True, 1),
+    ]
+    assert rows(server, view="scores-boolean", filters=[condition("boolean", "booleanValue", "=", True)]) == [
+        (1,)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ({"dimensions": [{"field": "region"}]}, "region"),
+        ({"view": "scores-numeric", "dimensions": [{"field": "observationName"}]}, "observationName"),
+        ({"view": "scores-numeric", "dimensions": [{"field": "stringValue"}]}, "stringValue"),
+        ({"view": "scores-categorical", "metrics": [{"measure": "value", "aggregation": "avg"}]}, "value"),
+        (
+            {"view": "traces", "metrics": [{"measure": "uniqueUserIds", "aggregation": "count"}]},
+            "uniqueUserIds",
+        ),
+        ({"metrics": [{"measure": "totalCost", "aggregation": "uniq"}]}, "uniq"),
+        ({"metrics": [{"measure": "tokensPerSecond", "aggregation": "avg"}]}, "tokensPerSecond"),
+        ({"view": "traces", "filters": [condition("string", "model", "=", "x")]}, "model"),
+        ({"view": "scores-numeric", "filters": [condition("string", "model", "=", "x")]}, "model"),
+        ({"view": "dashboards"}, "dashboards"),
+        ({"config": {"row_limit": "many"}}, "row_limit"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_answered_is_named(server: Server, said: dict[str, Any], named: str) -> None:
+    answer = asked(server, **said)
+
+    assert answer.status == 400
+    assert named in answer.json["message"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("metrics_views._MOST_OBSERVATIONS", {"dimensions": [{"field": "level"}]}),
+        ("metrics_views._MOST_SCORES", {"view": "scores-numeric"}),
+        (
+            "metrics_views._MOST_TRACES_OF_SCORES",
+            {"view": "scores-numeric", "dimensions": [{"field": "tags"}]},
+        ),
+        ("trace_search._MOST_LOOKED_AT", {"view": "traces"}),
+        ("gathered.MOST_GROUPS", {"dimensions": [{"field": "release"}]}),
+    ],
+)
+def test_more_than_one_request_looks_at_is_told(
+    server: Server, monkeypatch: pytest.MonkeyPatch, limit: str, said: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(f"everyspan.web.langfuse.{limit}", 1)
+
+    answer = asked(server, **said)
+
+    assert answer.status == 400
+    assert "narrow" in answer.json["message"]
