@@ -40,6 +40,7 @@ _FLATTENED = (
     ("llm.input_messages", "llm.output_messages"),
     ("llm.prompts", "llm.completions"),
 )
+_ANY_OF_PAIRS = frozenset(name for pair in _PAIRS for name in pair)
 _FLAT_PREFIXES = tuple(prefix for pair in _FLATTENED for prefix in pair)
 _SYSTEM = "gen_ai.system_instructions"
 _DETAILS_EVENT = "gen_ai.client.inference.operation.details"
@@ -53,10 +54,18 @@ def content_of(attributes: Attributes, events: Sequence[Event]) -> Content:
     `taken` names the attributes that need not be kept a second time.
     """
     found = _pair(attributes, _LANGFUSE_PAIR) or (_from_events(events) if events else None)
-    found = found or _first(attributes, _PAIRS, _pair)
-    if found is None and any(name.startswith(_FLAT_PREFIXES) for name in attributes):
+    # Most spans speak one language: what none of them says is asked in one step.
+    if found is None and not _ANY_OF_PAIRS.isdisjoint(attributes):
+        found = _first(attributes, _PAIRS, _pair)
+    if found is None and _may_be_flattened(attributes):
         found = _first(attributes, _FLATTENED, _flattened)
     return found or _first(attributes, _LAST_PAIRS, _pair) or Content()
+
+
+def _may_be_flattened(attributes: Attributes) -> bool:
+    """Whether some name may begin with one of the prefixes: six looks into one text instead of one for each name."""
+    all_names = "".join(attributes)
+    return any(prefix in all_names for prefix in _FLAT_PREFIXES)
 
 
 def _first(

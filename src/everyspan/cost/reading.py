@@ -27,7 +27,11 @@ def whole(value: object) -> int | None:
 
 def first(*values: object) -> int | None:
     """The first whole number."""
-    return next((count for value in values if (count := whole(value)) is not None), None)
+    for value in values:
+        count = whole(value)
+        if count is not None:
+            return count
+    return None
 
 
 def tier_of(raw: object) -> str | None:

@@ -87,7 +87,8 @@ NAMES: dict[str, tuple[str, ...]] = {
 _OURS = tuple(known[0] for known in NAMES.values())
 _FIELD_OF = {each: name for name, known in NAMES.items() for each in known}
 _counts = attrgetter(*NAMES)
-_NOTHING = _counts(Usage())
+_NO_USAGE = Usage()
+_NOTHING = _counts(_NO_USAGE)
 
 BATCH = "everyspan.usage.batch"
 REGION = "everyspan.usage.region"
@@ -102,6 +103,7 @@ _TIERS = (
     "anthropic.request.service_tier",
     "gen_ai.openai.request.service_tier",
 )
+_ANY_TIER = frozenset(_TIERS)
 _TOTALS = ("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.token_count.total")
 
 
@@ -124,21 +126,22 @@ def usage_from_attributes(attributes: Mapping[str, object]) -> Usage | None:
 
     Langfuse's JSON wins over `gen_ai.usage.*`, as on Langfuse's own server, and `gen_ai.*` over the older conventions.
     """
-    usage = _from_langfuse(attributes.get(LANGFUSE_USAGE)) or Usage()
+    said_there = attributes.get(LANGFUSE_USAGE)
+    usage = (_from_langfuse(said_there) if said_there is not None else None) or _NO_USAGE
     counts: dict[str, int | None] = dict.fromkeys(NAMES)
     # Most spans carry three or four of these ninety names: ask for the fields that something speaks of.
-    for name in {_FIELD_OF[each] for each in attributes if each in _FIELD_OF}:
+    for name in {_FIELD_OF[each] for each in _FIELD_OF.keys() & attributes.keys()}:
         counts[name] = first(*[attributes.get(each) for each in NAMES[name]])
-    tokens_known = usage.input_tokens is not None or usage.output_tokens is not None
-    if not tokens_known and _without_caches(counts, first(*(attributes.get(each) for each in _TOTALS))):
+    if usage.input_tokens is not None or usage.output_tokens is not None:
+        # Searches and requests are in none of Langfuse's buckets: they come from the attributes in any case.
+        counts |= {name: getattr(usage, name) for name in NAMES if name not in ("requests", "web_searches")}
+    elif _without_caches(counts, attributes):
         caches = (counts["cache_read_tokens"] or 0) + (counts["cache_write_tokens"] or 0)
         counts["input_tokens"] = (counts["input_tokens"] or 0) + caches
-    for name in NAMES:
-        # Searches and requests are in none of Langfuse's buckets: they come from the attributes in any case.
-        if tokens_known and name not in ("requests", "web_searches"):
-            counts[name] = getattr(usage, name)
-    tier = next((tier for name in _TIERS if isinstance(tier := attributes.get(name), str) and tier), None)
-    tier = tier.strip().lower() if tier else None
+    tier = None
+    if not _ANY_TIER.isdisjoint(attributes):
+        said = (attributes.get(name) for name in _TIERS)
+        tier = next((text.strip().lower() for text in said if isinstance(text, str) and text), None)
     batch = attributes.get(BATCH) is True or tier == "batch"
     region = attributes.get(REGION)
     return _or_none(
@@ -189,12 +192,13 @@ def _from_langfuse(said: object) -> Usage | None:
     return usage_from_buckets(said)
 
 
-def _without_caches(counts: Mapping[str, int | None], total: int | None) -> bool:
+def _without_caches(counts: Mapping[str, int | None], attributes: Mapping[str, object]) -> bool:
     """Whether an input total provably leaves the caches out, against the conventions."""
     caches = (counts["cache_read_tokens"] or 0) + (counts["cache_write_tokens"] or 0)
     fresh = counts["input_tokens"]
     if not caches or fresh is None:
         return False
+    total = first(*(attributes.get(each) for each in _TOTALS))
     return caches > fresh or total == fresh + caches + (counts["output_tokens"] or 0)
 
 

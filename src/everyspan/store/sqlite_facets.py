@@ -84,7 +84,7 @@ class _Change:
         self.cost: Decimal | None = None
 
     def add(self, summary: TraceSummary, sign: int) -> None:
-        # Written out: this runs for each value of each trace.
+        # Written out: this runs for each trace.
         self.traces += sign
         self.spans += sign * summary.spans
         self.calls += sign * summary.calls
@@ -96,6 +96,19 @@ class _Change:
         if summary.cost is not None:
             self.priced += sign
             self.cost = (exact.add if sign > 0 else exact.subtract)(self.cost, summary.cost)
+
+    def join(self, other: _Change) -> None:
+        """Add what another one adds."""
+        self.traces += other.traces
+        self.spans += other.spans
+        self.calls += other.calls
+        self.errors += other.errors
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.priced += other.priced
+        for state, calls in other.states.items():
+            self.states[state] += calls
+        self.cost = exact.add(self.cost, other.cost)
 
     def sums(self) -> tuple[int, ...]:
         """As `_SUMS` names them."""
@@ -119,22 +132,33 @@ def facets_of(summary: TraceSummary) -> Iterator[Facet]:
 
 def update(connection: sqlite3.Connection, changes: Iterable[Changed]) -> None:
     """Bring lists and sums up to date, inside the caller's transaction."""
-    sums: dict[Facet, _Change] = defaultdict(_Change)
-    gone: set[tuple[Facet, int, int]] = set()
-    come: set[tuple[Facet, int, int]] = set()
+    # Most traces of a batch have most of their values in common: what adds up is added up before it is spread.
+    alike: dict[tuple[Facet, ...], _Change] = defaultdict(_Change)
+    ids: dict[Facet, int] = {}
+    gone: list[tuple[int, int, int]] = []
+    come: list[tuple[int, int, int]] = []
     for change in changes:
         for summary, places, sign in ((change.before, gone, -1), (change.after, come, 1)):
             if summary is not None:
-                for facet in facets_of(summary):
-                    sums[facet].add(summary, sign)
-                    places.add((facet, summary.started_ns, change.trace))
-    ids = {facet: _id(connection, facet) for facet in sums}
+                facets = tuple(facets_of(summary))
+                alike[facets].add(summary, sign)
+                for facet in facets:
+                    if facet not in ids:
+                        ids[facet] = _id(connection, facet)
+                    places.append((ids[facet], summary.started_ns, change.trace))
+    sums: dict[Facet, _Change] = defaultdict(_Change)
+    for facets, added in alike.items():
+        for facet in facets:
+            sums[facet].join(added)
+    if gone:
+        stay = set(gone).intersection(come)
+        gone, come = ([place for place in places if place not in stay] for places in (gone, come))
     for sql, places in (
-        ("DELETE FROM trace_facets WHERE facet_id = ? AND started_ns = ? AND trace = ?", gone - come),
-        ("INSERT INTO trace_facets (facet_id, started_ns, trace) VALUES (?, ?, ?)", come - gone),
+        ("DELETE FROM trace_facets WHERE facet_id = ? AND started_ns = ? AND trace = ?", gone),
+        ("INSERT INTO trace_facets (facet_id, started_ns, trace) VALUES (?, ?, ?)", come),
     ):
         # In the order of the index: neighbours are written together.
-        connection.executemany(sql, sorted((ids[facet], start, trace) for facet, start, trace in places))
+        connection.executemany(sql, sorted(places))
     connection.executemany(
         _ADD,
         (
