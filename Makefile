@@ -52,7 +52,7 @@ test: .venv/.ready
 # What drives litellm and the providers' SDKs, against the oldest versions that are supported.
 test-oldest: .venv-oldest/.ready .venv-oldest-clients/.ready
 	@$(OLDEST)/python -m pytest tests/e2e tests/unit/test_wire_encode.py -k "litellm or encode" $(ARGS)
-	@$(OLDEST_CLIENTS)/python -m pytest tests/e2e/test_clients_matrix.py tests/e2e/test_openai_*.py tests/e2e/test_anthropic_*.py tests/e2e/test_google_*.py tests/e2e/test_bedrock_*.py $(ARGS)
+	@$(OLDEST_CLIENTS)/python -m pytest tests/e2e/test_clients_matrix.py tests/e2e/test_openai_*.py tests/e2e/test_anthropic_*.py tests/e2e/test_google_*.py tests/e2e/test_bedrock_*.py tests/e2e/test_batches.py $(ARGS)
 
 fuzz: .venv/.ready
 	@$(BIN)/python -m pytest -m fuzz tests/fuzz $(ARGS)

@@ -10,12 +10,12 @@ from opentelemetry import trace
 from opentelemetry.trace import Tracer
 
 from everyspan.instrument import patch
-from everyspan.instrument.answers import get
+from everyspan.instrument.anthropic.batches import result_of
 from everyspan.instrument.anthropic.messages import MessagesReader, messages_of
 from everyspan.instrument.imports import when_imported
 from everyspan.instrument.openai.chat import text
 from everyspan.instrument.sdk.answer import Origin
-from everyspan.instrument.sdk.batches import BatchReader, Result
+from everyspan.instrument.sdk.batches import Result
 from everyspan.instrument.sdk.calls import Calls
 from everyspan.instrument.sdk.reads import Hides
 from everyspan.instrument.sdk.request import Asked
@@ -56,16 +56,8 @@ class AnthropicHooks:
         )
 
     def batch_line(self, client: Any, line: Any) -> Result | None:
-        """See `Library`. Its usage says by itself that it is a batch's."""
-        result = get(line, "result")
-        message = get(result, "message")
-        if text(result, "type") != "succeeded" or not isinstance(message, Mapping):
-            return None
-        model = text(message, "model") or ""
-        asked = Asked(
-            operation="chat", model=model, reader=BatchReader(MessagesReader()), origin=_origin(client)
-        )
-        return Result(asked, message, text(line, "custom_id") or "")
+        """See `Library`."""
+        return result_of(line, _origin(client))
 
     def prepare(self, client: Any, asked: Asked, options: Any) -> Hides:
         """See `Library`: Anthropic's streams tell their usage unasked."""

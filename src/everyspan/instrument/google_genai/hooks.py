@@ -14,9 +14,11 @@ from opentelemetry.trace import Tracer
 
 from everyspan.errors import BudgetExceeded
 from everyspan.instrument import patch
+from everyspan.instrument.google_genai.batches import may_be_results, result_of, results_in
 from everyspan.instrument.google_genai.content import EmbeddingsReader, GeminiReader, body_of, messages_of
 from everyspan.instrument.imports import when_imported
 from everyspan.instrument.sdk.answer import Origin, SdkAnswer
+from everyspan.instrument.sdk.batches import Lines, record
 from everyspan.instrument.sdk.bodies import drop_ends
 from everyspan.instrument.sdk.calls import Calls, arun, run
 from everyspan.instrument.sdk.reads import AsyncReads, Reads
@@ -33,11 +35,15 @@ _OPERATIONS = {
 }
 
 
+_MOST_BATCHES = 10_000
+
+
 class GoogleGenaiHooks:
     """Instruments google-genai when the program imports it."""
 
     def __init__(self, tracer: Callable[[], Tracer], registry: Registry) -> None:
         self._calls = Calls(tracer, registry)
+        self._batches: set[str] = set()
 
     def install(self) -> None:
         """Hook google-genai now if it is loaded, else at its import."""
@@ -49,11 +55,13 @@ class GoogleGenaiHooks:
         patch.exchange(client.request_streamed, self._streamed)
         patch.exchange(client.async_request, self._arequest)
         patch.exchange(client.async_request_streamed, self._arequest)
+        patch.exchange(client.download_file, self._download)
+        patch.exchange(client.async_download_file, self._adownload)
 
     def _request(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = self._open(args, kwargs)
         if call is None:
-            return original(*args, **kwargs)
+            return self._fetched(original(*args, **kwargs), args, kwargs)
         return run(call, lambda: original(*args, **kwargs), _answered)
 
     async def _arequest(
@@ -61,13 +69,46 @@ class GoogleGenaiHooks:
     ) -> Any:
         call = self._open(args, kwargs)
         if call is None:
-            return await original(*args, **kwargs)
+            return self._fetched(await original(*args, **kwargs), args, kwargs)
         return await arun(call, lambda: original(*args, **kwargs), _answered)
 
     def _streamed(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = self._open(args, kwargs)
         source = original(*args, **kwargs)  # a generator: the request leaves with its first step
         return source if call is None else Reads(call, source)
+
+    def _download(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._downloaded(original(*args, **kwargs), args)
+
+    async def _adownload(
+        self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        return self._downloaded(await original(*args, **kwargs), args)
+
+    def _fetched(self, answer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """The answer to a request that calls no model; a batch that has ended may hold its results."""
+        try:
+            name = _batch_in(*args, **kwargs)
+            if name and name not in self._batches:
+                results = results_in(body_of(answer), _origin(args[0]))
+                for result in results:
+                    record(self._calls, result)
+                if results and len(self._batches) < _MOST_BATCHES:  # whoever asks how it goes asks again
+                    self._batches.add(name)
+        except Exception as error:  # noqa: BLE001 - the guard of this entry point
+            TALLY.fault("read a batch's results", error)
+        return answer
+
+    def _downloaded(self, file: Any, args: tuple[Any, ...]) -> Any:
+        try:
+            if isinstance(file, bytes) and may_be_results(file):
+                origin = _origin(args[0])
+                lines = Lines(self._calls, None, lambda _, line: result_of(line, origin))
+                lines.saw(file)
+                lines.ended()
+        except Exception as error:  # noqa: BLE001 - the guard of this entry point
+            TALLY.fault("read a batch's results", error)
+        return file
 
     def _open(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call | None:
         try:
@@ -100,6 +141,12 @@ def _asked(
         parameters=_parameters(config) if isinstance(config, Mapping) else {},
         stream=verb.startswith("stream"),
     )
+
+
+def _batch_in(_client: Any, http_method: str, path: str, *_rest: Any, **_more: Any) -> str:
+    """The name of the batch that is asked for; empty for every other request."""
+    name = path.partition("?")[0]
+    return name if http_method.lower() == "get" and name.startswith("batches/") else ""
 
 
 def _origin(client: Any) -> Origin:

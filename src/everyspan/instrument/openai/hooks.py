@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from opentelemetry.trace import Tracer
 
-from everyspan.instrument.answers import get
 from everyspan.instrument.imports import when_imported
-from everyspan.instrument.openai.chat import text
+from everyspan.instrument.openai.batches import result_of
 from everyspan.instrument.openai.endpoints import ENDPOINTS
 from everyspan.instrument.openai.usage_chunk import hides_usage, may_ask
 from everyspan.instrument.sdk.answer import Origin
-from everyspan.instrument.sdk.batches import BatchReader, Result
+from everyspan.instrument.sdk.batches import Result
 from everyspan.instrument.sdk.calls import Calls
 from everyspan.instrument.sdk.reads import Hides
 from everyspan.instrument.sdk.request import Asked
@@ -33,15 +31,6 @@ _HOSTS = {
     "generativelanguage.googleapis.com": "gcp.gemini",
 }
 """Others who speak OpenAI's API; `gen_ai.provider.name`, or the price table's name where that has none."""
-
-
-_PATH_OF = {
-    "chat.completion": "/chat/completions",
-    "response": "/responses",
-    "text_completion": "/completions",
-    "list": "/embeddings",
-}
-"""What an answer calls itself → where it is asked for."""
 
 
 class OpenAIHooks:
@@ -73,14 +62,8 @@ class OpenAIHooks:
         return None if endpoint is None else endpoint(body, _origin(client))
 
     def batch_line(self, client: Any, line: Any) -> Result | None:
-        """See `Library`. Files hold other things too: only what looks like a result is read."""
-        response = get(line, "response")
-        body = get(response, "body")
-        path = _PATH_OF.get(text(body, "object") or "")
-        if path is None or get(response, "status_code") != 200 or text(line, "custom_id") is None:
-            return None
-        asked = ENDPOINTS[path]({"model": text(body, "model") or ""}, _origin(client))
-        return Result(replace(asked, reader=BatchReader(asked.reader)), body, text(line, "custom_id") or "")
+        """See `Library`."""
+        return result_of(line, _origin(client))
 
     def prepare(self, client: Any, asked: Asked, options: Any) -> Hides:
         """See `Library`: asks for the usage of a stream where nobody can mind."""

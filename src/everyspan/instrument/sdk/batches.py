@@ -1,4 +1,4 @@
-"""Results of batches: each answer in them is a call, recorded when it is fetched, at the price of batches.
+"""Results of batches: each request in them is a call, recorded when it is fetched, at the price of batches.
 
 A batch is worked off hours after the process that ordered it, often in another one, so there is nothing to be opened
 when it begins. Whoever fetches results twice records them twice; the collector bills an answer once, by its id.
@@ -7,6 +7,7 @@ when it begins. Whoever fetches results twice records them twice; the collector 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -21,16 +22,49 @@ from everyspan.record.growing import GrowingMessage
 from everyspan.record.tally import TALLY
 
 
+class Failure(NamedTuple):
+    """Why a request of a batch has no answer."""
+
+    kind: str
+    """The provider's own word for it: `expired`, `batch_cancelled`, `invalid_request_error`."""
+    message: str
+
+
 class Result(NamedTuple):
-    """A line of a batch's results that a model answered."""
+    """What became of one request of a batch."""
 
     asked: Asked
     body: Any
     custom_id: str
+    failure: Failure | None = None
+    """None where a model answered; what failed costs nothing, at any provider."""
+
+
+class BatchRequestError(Exception):
+    """What ends the span of a request of a batch that failed. Never raised."""
 
 
 ReadLine = Callable[[Any, Any], Result | None]
-"""Reads a decoded line that a client fetched; None for one that no model answered."""
+"""Reads a decoded line that a client fetched; None for one that is no result of a batch."""
+
+_told: ContextVar[list[int] | None] = ContextVar("everyspan_batch_results", default=None)
+
+
+class Watching:
+    """While a library fetches results, maybe through another one that is instrumented and records them."""
+
+    def __enter__(self) -> Watching:
+        self._counts: list[int] = []
+        self._token = _told.set(self._counts)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _told.reset(self._token)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether any result was recorded meanwhile."""
+        return bool(self._counts)
 
 
 class BatchReader:
@@ -83,15 +117,30 @@ class Lines:
     def _record(self, line: bytes) -> None:
         try:
             result = self._read(self._client, decoded(line)) if line.strip() else None
-            call = self._calls.open(result.asked, is_spent=True) if result is not None else None
-            if result is None or call is None:
-                return
-            call.span.set_attribute(names.BATCH_CUSTOM_ID, result.custom_id)
-            if isinstance(call.answer, SdkAnswer):
-                call.answer.take_whole(result.body)
-            call.end(End.COMPLETE)
+            if result is not None:
+                record(self._calls, result)
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("read a batch's results", error)
+
+
+def record(calls: Calls, result: Result) -> None:
+    """One span for what became of a request."""
+    call = calls.open(result.asked, is_spent=True)
+    if call is None:
+        return
+    counts = _told.get()
+    if counts is not None:
+        counts.append(1)
+    call.span.set_attribute(names.BATCH_CUSTOM_ID, result.custom_id)
+    if result.failure is None:
+        if isinstance(call.answer, SdkAnswer):
+            call.answer.take_whole(result.body)
+        call.end(End.COMPLETE)
+        return
+    kind, message = result.failure
+    call.answer = None
+    call.span.set_attribute(names.UNBILLED, f"the request of the batch failed ({kind})")
+    call.end(End.ERROR, error=BatchRequestError(f"{kind}: {message}" if message else kind))
 
 
 def may_be_results(file: bytes) -> bool:

@@ -33,13 +33,13 @@ class Calls:
         """A call for what is asked; None when it is how an open call does its work, or the span cannot be made.
 
         Args:
-            is_spent: it was made long ago, so no limit can hinder it.
+            is_spent: it was made long ago, so no limit can hinder it, and no open call is what it is a part of.
 
         Raises:
             BudgetExceeded: a limit of the user's own is reached. Nothing else is raised.
         """
         outer = current()
-        if outer is not None and _is_request_of(outer, asked.model):
+        if outer is not None and not is_spent and _is_request_of(outer, asked.model):
             TALLY.absorbed += 1
             return None
         around = () if is_spent else limits()
