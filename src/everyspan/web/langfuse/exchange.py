@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -86,9 +86,10 @@ class Asked(NamedTuple):
 
 
 Answerer = Callable[[Asked], object]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def endpoint(answer: Answerer, *, takes: Sequence[str] | None = None) -> Callable[[Request], Any]:
+def endpoint(answer: Answerer, *, takes: Sequence[str] | None = None) -> Endpoint:
     """An endpoint that runs `answer` in a worker thread. A `(status, content)` pair sets a status of its own.
 
     Args:
@@ -97,25 +98,34 @@ def endpoint(answer: Answerer, *, takes: Sequence[str] | None = None) -> Callabl
     """
 
     async def serve(request: Request) -> Response:
-        try:
-            _check(request.query_params, takes)
-            asked = Asked(
-                project=request.scope.get(PROJECT) or DEFAULT_PROJECT,
-                key_id=request.scope.get(KEY_ID, ""),
-                query={name: request.query_params.getlist(name) for name in request.query_params},
-                path=request.path_params,
-                body=await _body(request) if _has_body(request) else None,
-            )
-            found = await run_in_threadpool(answer, asked)
-        except RequestError as problem:
-            return json_response({"message": str(problem), "error": problem.error}, status=problem.status)
-        except EveryspanError as failure:
-            return json_response({"message": str(failure), "error": "ServiceUnavailable"}, status=503)
+        _check(request.query_params, takes)
+        asked = Asked(
+            project=request.scope.get(PROJECT) or DEFAULT_PROJECT,
+            key_id=request.scope.get(KEY_ID, ""),
+            query={name: request.query_params.getlist(name) for name in request.query_params},
+            path=request.path_params,
+            body=await _json_body(request) if _has_body(request) else None,
+        )
+        found = await run_in_threadpool(answer, asked)
         if isinstance(found, tuple):
             return json_response(found[1], status=found[0])
         return json_response(found)
 
-    return serve
+    return refusing(serve)
+
+
+def refusing(serve: Endpoint) -> Endpoint:
+    """An endpoint that says no in Langfuse's shape: to a request that cannot be answered, and while a store fails."""
+
+    async def guarded(request: Request) -> Response:
+        try:
+            return await serve(request)
+        except RequestError as problem:
+            return json_response({"message": str(problem), "error": problem.error}, status=problem.status)
+        except EveryspanError as failure:
+            return json_response({"message": str(failure), "error": "ServiceUnavailable"}, status=503)
+
+    return guarded
 
 
 def _check(said: Iterable[str], takes: Sequence[str] | None) -> None:
@@ -133,27 +143,35 @@ def _has_body(request: Request) -> bool:
     )
 
 
-async def _body(request: Request) -> Any:
-    parts: list[bytes] = []
-    size_bytes = 0
+async def _json_body(request: Request) -> Any:
+    body = await read_body(request, most_bytes=MOST_BODY_BYTES, timeout_s=_BODY_TIMEOUT_S)
     try:
-        async with asyncio.timeout(_BODY_TIMEOUT_S):
-            async for part in request.stream():
-                size_bytes += len(part)
-                if size_bytes > MOST_BODY_BYTES:
-                    raise RequestError(f"the body is longer than {MOST_BODY_BYTES} bytes", status=413)
-                parts.append(part)
-        body = b"".join(parts)
         await run_in_threadpool(check_values, body, most=_MOST_VALUES)
         return json.loads(body)
-    except TimeoutError:
-        raise RequestError(f"the body took longer than {_BODY_TIMEOUT_S:g} s", status=408) from None
     except CollectorError as refused:
         raise RequestError(str(refused), status=refused.status) from None
-    except ClientDisconnect:
-        raise RequestError("the client went away before the end of its body") from None
     except (ValueError, RecursionError) as malformed:
         raise RequestError("Invalid request data", error=[f"the body is not JSON: {malformed}"]) from None
+
+
+async def read_body(request: Request, *, most_bytes: int, timeout_s: float) -> bytes:
+    """The whole body.
+
+    Raises:
+        RequestError: 413, it is longer; 408, it took longer; 400, its end never came.
+    """
+    body = bytearray()
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for part in request.stream():
+                body += part
+                if len(body) > most_bytes:
+                    raise RequestError(f"the body is longer than {most_bytes} bytes", status=413)
+    except TimeoutError:
+        raise RequestError(f"the body took longer than {timeout_s:g} s", status=408) from None
+    except ClientDisconnect:
+        raise RequestError("the client went away before the end of its body") from None
+    return bytes(body)
 
 
 def ns_of(said: object, name: str) -> int:

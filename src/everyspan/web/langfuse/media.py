@@ -18,17 +18,16 @@ from dataclasses import asdict
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from everyspan.clock import now_ns
-from everyspan.errors import EveryspanError
 from everyspan.store.media import Media, Use
 from everyspan.store.store import Store
 from everyspan.web.endpoint import json_response
 from everyspan.web.guard import NO_STORE, RECEIVED
-from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint, iso, missing
+from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint, iso, missing, read_body, refusing
 from everyspan.web.langfuse.ids import span_id_of, trace_id_of
 
 MOST_BYTES = 32 << 20
@@ -56,26 +55,23 @@ class Files:
             Route(base, self._create, methods=["POST"]),
             Route(f"{base}/{{id}}", self._read, methods=["GET"]),
             Route(f"{base}/{{id}}", endpoint(self.uploaded), methods=["PATCH"]),
-            Route(f"{base}/{{id}}/upload", self._upload, methods=["PUT"]),
-            Route(f"{base}/{{id}}/content", self._content, methods=["GET"]),
+            Route(f"{base}/{{id}}/upload", refusing(self._upload), methods=["PUT"]),
+            Route(f"{base}/{{id}}/content", refusing(self._content), methods=["GET"]),
         ]
 
     async def _create(self, request: Request) -> Response:
-        link = _place(request)
+        link, received = _place(request), request.scope.get(RECEIVED, int)
 
         def create(asked: Asked) -> object:
             media = _wanted(asked.body, asked.project)
             if self._store.read_media(media.project, media.id) is not None:
                 self._store.use_media(media.project, media.id, media.uses)
                 return 200, {"mediaId": media.id, "uploadUrl": None}
-            request.scope.get(RECEIVED, int)(
-                media.size_bytes
-            )  # an upload counts to the key that asked for it
+            received(media.size_bytes)  # an upload counts to the key that asked for it
             token = self._signed(asdict(media), for_s=_UPLOAD_S)
             return 201, {"mediaId": media.id, "uploadUrl": f"{link}/{media.id}/upload?token={token}"}
 
-        answer: Response = await endpoint(create)(request)
-        return answer
+        return await endpoint(create)(request)
 
     async def _read(self, request: Request) -> Response:
         link = _place(request)
@@ -94,8 +90,7 @@ class Files:
                 "urlExpiry": iso(now_ns() + _READ_S * 10**9),
             }
 
-        answer: Response = await endpoint(read)(request)
-        return answer
+        return await endpoint(read)(request)
 
     def uploaded(self, asked: Asked) -> object:
         """What a client tells of its upload; we know it already."""
@@ -104,34 +99,24 @@ class Files:
         return {}
 
     async def _upload(self, request: Request) -> Response:
-        try:
-            said = self._opened(request)
-            uses = tuple(Use(*each) for each in said.pop("uses"))
-            media = Media(**{**said, "uses": uses, "created_ns": now_ns()})
-            if self._uploads.locked():
-                answer = json_response({"message": "too many uploads at once; try again"}, status=503)
-                answer.headers["retry-after"] = "1"
-                return answer
-            async with self._uploads:
-                content = await _whole(request, media)
-                await run_in_threadpool(self._store.put_media, media, content)
-        except RequestError as refused:
-            return json_response({"message": str(refused), "error": refused.error}, status=refused.status)
-        except EveryspanError as failure:
-            return json_response({"message": str(failure), "error": "ServiceUnavailable"}, status=503)
+        said = self._opened(request)
+        uses = tuple(Use(*each) for each in said.pop("uses"))
+        media = Media(**{**said, "uses": uses, "created_ns": now_ns()})
+        if self._uploads.locked():
+            answer = json_response({"message": "too many uploads at once; try again"}, status=503)
+            answer.headers["retry-after"] = "1"
+            return answer
+        async with self._uploads:
+            content = await _announced(request, media)
+            await run_in_threadpool(self._store.put_media, media, content)
         return Response(status_code=200)
 
     async def _content(self, request: Request) -> Response:
-        try:
-            said = self._opened(request)
-            found = await run_in_threadpool(self._store.read_media, said["project"], said["id"])
-            content = await run_in_threadpool(self._store.media_content, said["project"], said["id"])
-            if found is None or content is None:
-                raise missing(f"Media {said['id']!r}")
-        except RequestError as refused:
-            return json_response({"message": str(refused), "error": refused.error}, status=refused.status)
-        except EveryspanError as failure:
-            return json_response({"message": str(failure), "error": "ServiceUnavailable"}, status=503)
+        said = self._opened(request)
+        found = await run_in_threadpool(self._store.read_media, said["project"], said["id"])
+        content = await run_in_threadpool(self._store.media_content, said["project"], said["id"])
+        if found is None or content is None:
+            raise missing(f"Media {said['id']!r}")
         # Somebody's file: a browser may save it, and nothing else.
         headers = {"content-disposition": f'attachment; filename="{found.id}"', "cache-control": NO_STORE}
         return Response(content, media_type=found.content_type, headers=headers)
@@ -195,25 +180,13 @@ def _is_sha256(said: str) -> bool:
         return False
 
 
-async def _whole(request: Request, media: Media) -> bytes:
+async def _announced(request: Request, media: Media) -> bytes:
     """The body, which has to be the file that was announced."""
-    content = bytearray()
-    try:
-        async with asyncio.timeout(_BODY_TIMEOUT_S):
-            async for part in request.stream():
-                content += part
-                if len(content) > media.size_bytes:
-                    raise RequestError(
-                        f"the body is longer than the {media.size_bytes} bytes announced", status=413
-                    )
-    except TimeoutError:
-        raise RequestError(f"the body took longer than {_BODY_TIMEOUT_S:g} s", status=408) from None
-    except ClientDisconnect:
-        raise RequestError("the client went away before the end of its body") from None
+    content = await read_body(request, most_bytes=media.size_bytes, timeout_s=_BODY_TIMEOUT_S)
     digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
     if not hmac.compare_digest(digest, media.sha256):
         raise RequestError("the body is not the file that was announced: its SHA-256 is another")
-    return bytes(content)
+    return content
 
 
 def _place(request: Request) -> str:
