@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from everyspan.clock import monotonic_s
 from everyspan.collector.collector import Collector
 from everyspan.collector.issued import KeyFile
 from everyspan.collector.keys import Keys
@@ -43,6 +45,7 @@ from everyspan.web.views import Views
 DEFAULT_HOST = "127.0.0.1"
 _OTLP_PATHS = frozenset((*TRACES_PATHS, *METRICS_PATHS))
 _SHUTDOWN_S = 10
+_ORPHANED_S = 5.0
 _SWITCH_S = 0.0005
 
 
@@ -245,19 +248,52 @@ def _locked(data_dir: Path) -> Iterator[None]:
     except OSError as unusable:
         raise StoreError(f"the data directory {data_dir} cannot be used: {unusable}") from None
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        if not _taken(lock):
             raise StoreError(
-                f"{data_dir} is in use by the server with process id {pid}; "
+                f"{data_dir} is in use by the server with process id {_holder(lock) or 'unknown'}; "
                 "stop it, or choose another directory with --data-dir"
-            ) from None
+            )
         os.truncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(lock)
+
+
+def _taken(lock: int) -> bool:
+    """Whether the lock is ours.
+
+    A process that a server was about to start when it was killed holds the server's lock, until it has become another
+    program. That takes a moment, which the next server waits for.
+    """
+    until_s = monotonic_s() + _ORPHANED_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if _is_alive(_holder(lock)) or monotonic_s() > until_s:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
+
+
+def _holder(lock: int) -> int:
+    """The process that took the lock last; 0 when it has not said so."""
+    said = os.pread(lock, 20, 0)
+    return int(said) if said.isdigit() else 0
+
+
+def _is_alive(pid: int) -> bool:
+    if not pid:
+        return False  # it died before it could say who it is
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True
 
 
 @contextmanager

@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from everyspan.collector.accept import Envelope, seal
 from everyspan.collector.inbox import Inbox
+from everyspan.server import running
 from tests.collector_kills import Sender, ServerProcess, killed_again_and_again
 from tests.collector_requests import START_NS, TRACE_ID, body, get, settled, span
 
@@ -147,3 +149,36 @@ def test_a_body_that_a_server_had_in_hand_each_time_somebody_killed_it_is_stored
 
     assert killed == [9] * 6
     assert (len(stored), health["quarantined"]) == (10, 0)
+
+
+def test_a_server_starts_beside_what_a_killed_one_was_about_to_start(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (tmp_path / "server.lock").write_text(str(dead.pid))
+    # The child of a server, killed between fork and exec, has the lock as long as it is none of its own.
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / "server.lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        freeing = threading.Timer(0.3, holder.stdin.close)
+        freeing.start()
+
+        with running(tmp_path) as server:
+            answered = get(f"{server.url}/healthz").status
+
+        freeing.join()
+
+    assert answered == 200
+
+
+HOLDER = """
+import fcntl, sys
+file = open(sys.argv[1], "r+")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""

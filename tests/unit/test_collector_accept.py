@@ -231,7 +231,13 @@ def test_an_inbox_entry_comes_out_as_it_went_in() -> None:
     assert (envelope.writer, envelope.spooled_to, envelope.closed) == ("0000042-0123456789ab", 17, True)
 
 
-@pytest.mark.parametrize("entry", [b"", b"{}\n", b"no line", b'{"project":"p"}\nbody', b"[]\n"])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *(b"", b"{}\n", b"no line", b'{"project":"p"}\nbody', b"[]\n", b"[" * 100_000 + b"\n"),
+        b'{"project": "p", "received_ns": Infinity, "writer": null, "spooled_to": 0, "closed": false}\nbody',
+    ],
+)
 def test_bytes_that_are_no_inbox_entry_say_so(entry: bytes) -> None:
     with pytest.raises(WireError):
         unseal(entry)

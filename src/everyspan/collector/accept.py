@@ -142,7 +142,7 @@ def unseal(entry: bytes) -> tuple[Envelope, bytes]:
             spooled_to=Seq(int(said["spooled_to"])),
             closed=bool(said["closed"]),
         )
-    except (ValueError, KeyError, TypeError) as broken:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as broken:
         raise WireError(
             f"an inbox entry of {len(entry)} bytes has no readable first line: {broken}"
         ) from None

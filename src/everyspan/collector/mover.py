@@ -13,7 +13,7 @@ from everyspan.collector.attempts import Attempts
 from everyspan.collector.decoder import Decoder, read_all
 from everyspan.collector.inbox import Inbox
 from everyspan.collector.limits import Limits
-from everyspan.collector.reader import Read
+from everyspan.collector.reader import Read, warm_up
 from everyspan.errors import StoreError
 from everyspan.spool.backlog import Backlog, Batch
 from everyspan.store.store import Store
@@ -85,6 +85,7 @@ class Mover:
         self.moved = Moved()
         self._decoder = decoder or Decoder(limits)
         self._starts_left = _MOST_STARTS if _PROCESSORS > 1 else 0
+        self._warm = False
         self._thread = threading.Thread(target=self._run, name="everyspan-mover", daemon=True)
 
     def start(self) -> None:
@@ -137,6 +138,10 @@ class Mover:
         if self._attempts.guilty(backlog.writer, batch):
             self._set_aside(backlog, batch)
             return True
+        if not self._warm:
+            # Before the first attempt is noted: a server that somebody kills at its start has no body in hand yet.
+            warm_up(self._limits)
+            self._warm = True
         try:
             # What only others have in hand can not be what we die of, so it is read before the attempt is noted.
             known = self._read_apart(batch) if self._attempts.suspect(backlog.writer, batch) else None
@@ -207,7 +212,9 @@ class Mover:
             _LOGGER.warning("the store cannot hold %s of %s: %s", refused.key, refused.project, refused.why)
 
     def _set_aside(self, backlog: Backlog, batch: Batch) -> None:
-        reason = f"failed again and again; the last time: {self.moved.problem or 'the server died'}"
+        tries = self._attempts.tries(backlog.writer, batch)
+        why = self.moved.problem or "the server died"
+        reason = f"failed again and again, {tries} attempts were noted; the last time: {why}"
         backlog.set_aside(batch, reason=reason)
         self._attempts.done(batch)
         self._count(backlog, batch)
