@@ -133,9 +133,9 @@ def ask(collector: Collector, method: str, path: str, content: bytes | None = No
     return answer.status, found
 
 
-def bodies(count: int) -> list[bytes]:
+def bodies(count: int, spans_each: int = SPANS_IN_BODY) -> list[bytes]:
     """Requests whose spans all have ids of their own: one template, its ids replaced in place."""
-    request = encode_spans(finished(SPANS_IN_BODY, size_bytes=2_000))
+    request = encode_spans(finished(spans_each, size_bytes=2_000))
     spans = [span for group in request.resource_spans for scope in group.scope_spans for span in scope.spans]
     for index, span in enumerate(spans):
         span.trace_id, span.span_id = b"TRACE-ID%08d" % index, b"SP%06d" % index

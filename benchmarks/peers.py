@@ -14,16 +14,11 @@ import argparse
 import math
 import os
 import re
-import socket
-import sqlite3
-import subprocess
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +26,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from playwright.sync_api import TimeoutError as LookTimeout
 
-from benchmarks.page import quantile, rss_mib, serving
+from benchmarks._peers import TRACE, Peer, running, until
+from benchmarks.page import quantile, rss_mib
 from tests.browsing import launched, tab
-from tests.collector_requests import get, key_values, post
+from tests.collector_requests import key_values, post
 
-_TRACE = bytes(15) + b"\x07"
 _TEXT = "what a model and its user said to each other, at some length. " * 32
 _AT_ONCE = 500
-_PATIENCE_S, _LONGEST_LOOK_S = 900.0, 180
+_LONGEST_LOOK_S = 180
 _NAME = re.compile(r"^step \d+$")
 _FRAMES = """async (count) => {
   const scrolls = (each) => /auto|scroll/.test(getComputedStyle(each).overflowY);
@@ -55,21 +50,6 @@ _FRAMES = """async (count) => {
   }
   return gaps;
 }"""
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A server that runs, and what is known of it."""
-
-    name: str
-    otlp: str
-    page: str
-    """The address of the trace in a browser."""
-    answer_s: float
-    """From its start to its first answer."""
-    pid: int
-    stored: Callable[[], int]
-    """How many spans it holds."""
 
 
 def requests(spans: int) -> Iterator[bytes]:
@@ -104,7 +84,7 @@ def _span(number: int, began_ns: int, spans: int) -> Span:
     start_ns = began_ns + number * 1_000_000
     length_ns = spans * 1_000_000 if number == 1 else 500_000
     return Span(
-        trace_id=_TRACE,
+        trace_id=TRACE,
         span_id=number.to_bytes(8, "big"),
         parent_span_id=parent.to_bytes(8, "big") if parent else b"",
         name=f"step {number}",
@@ -112,64 +92,6 @@ def _span(number: int, began_ns: int, spans: int) -> Span:
         end_time_unix_nano=start_ns + length_ns,
         attributes=key_values(said),
     )
-
-
-@contextmanager
-def everyspan_running(folder: Path) -> Iterator[Peer]:
-    """Our own collector."""
-    with serving(folder) as (url, answer_s, process):
-
-        def stored() -> int:
-            return int(get(f"{url}/api/v1/health").json["stored_spans"])
-
-        page = f"{url}/traces/{_TRACE.hex()}"
-        yield Peer("everyspan", f"{url}/v1/traces", page, answer_s, process.pid, stored)
-
-
-@contextmanager
-def phoenix_running(program: Path, folder: Path) -> Iterator[Peer]:
-    """Phoenix, with its SQLite database in `folder`."""
-    port, grpc_port = _free_port(), _free_port()
-    said = {"WORKING_DIR": folder, "HOST": "127.0.0.1", "PORT": port, "GRPC_PORT": grpc_port}
-    environment = {**os.environ, **{f"PHOENIX_{name}": str(value) for name, value in said.items()}}
-    environment["PHOENIX_TELEMETRY_ENABLED"] = "false"
-    url, began = f"http://127.0.0.1:{port}", time.perf_counter()
-    with subprocess.Popen(
-        [program, "serve"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            _until(lambda: _answers(f"{url}/healthz"), "Phoenix answers")
-            answer_s = time.perf_counter() - began
-
-            def stored() -> int:
-                with closing(sqlite3.connect(f"file:{folder}/phoenix.db?mode=ro", uri=True)) as database:
-                    return int(database.execute("SELECT count(*) FROM spans").fetchone()[0])
-
-            page = f"{url}/redirects/traces/{_TRACE.hex()}"
-            yield Peer("Phoenix", f"{url}/v1/traces", page, answer_s, process.pid, stored)
-        finally:
-            process.terminate()
-
-
-def _free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as opened:
-        return int(opened.getsockname()[1])
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False
-
-
-def _until(done: Callable[[], bool], what: str) -> None:
-    began = time.perf_counter()
-    while not done():
-        if time.perf_counter() - began > _PATIENCE_S:
-            raise TimeoutError(f"{what}: not within {_PATIENCE_S:g} s")
-        time.sleep(0.2)
 
 
 def look(browser: Any, peer: Peer) -> dict[str, float]:
@@ -194,6 +116,10 @@ def look(browser: Any, peer: Peer) -> dict[str, float]:
         }
 
 
+def _holds(peer: Peer, spans: int) -> bool:
+    return peer.stored() >= spans
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -203,17 +129,14 @@ def main() -> None:
     options = parser.parse_args()
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-        peers = [opened.enter_context(everyspan_running(folder / "everyspan"))]
-        if options.phoenix:
-            (folder / "phoenix").mkdir()
-            peers.append(opened.enter_context(phoenix_running(options.phoenix, folder / "phoenix")))
+        peers = running(opened, folder, phoenix=options.phoenix)
         for peer in peers:
             print(f"{peer.name:10} start to first answer, ms {peer.answer_s * 1000:8.0f}")
             print(f"{peer.name:10} resident when idle, MiB   {rss_mib(peer.pid):8.0f}")
         for peer in peers:
             for content in requests(options.spans):
                 assert post(peer.otlp, content).status == 200
-            _until(lambda held=peer: held.stored() >= options.spans, f"{peer.name} stores")  # type: ignore[misc]
+            until(partial(_holds, peer, options.spans), f"{peer.name} stores")
         browser = opened.enter_context(launched())
         rounds: dict[str, list[dict[str, float]]] = {peer.name: [] for peer in peers}
         for _ in range(options.rounds):
