@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from http.client import HTTPConnection
@@ -292,3 +293,17 @@ def test_what_is_not_there_is_said_in_the_one_shape(opened: Opened) -> None:
     for told in (nowhere, no_such_method):
         said = json.loads(told.body)
         assert said["message"] == said["error"] != ""
+
+
+def test_asking_for_the_head_of_the_stream_of_events_has_an_end(opened: Opened) -> None:
+    host, port = opened.server.url.removeprefix("http://").split(":")
+    request = (
+        f"HEAD /api/v1/live HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {opened.keys['owner']}\r\n"
+    )
+
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(f"{request}Connection: close\r\n\r\n".encode())
+        said = b"".join(iter(lambda: connection.recv(4096), b""))
+
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert b"text/event-stream" in said

@@ -12,6 +12,9 @@ from typing import Any
 from everyspan.record import names
 from everyspan.store.rows import SpanRow
 
+_DEEPEST = 32
+"""Levels that are values of their own; what is below them is JSON in a text."""
+
 _STATUS = {"ok": 1, "error": 2}
 _TRACE_TEXTS = {"langfuse.trace.input": "trace_input", "langfuse.trace.output": "trace_output"}
 
@@ -108,11 +111,13 @@ def _link(link: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _key_values(said: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"key": name, "value": _any_value(value)} for name, value in said.items()]
+def _key_values(said: Mapping[str, Any], depth: int = 0) -> list[dict[str, Any]]:
+    return [{"key": name, "value": _any_value(value, depth)} for name, value in said.items()]
 
 
-def _any_value(value: Any) -> dict[str, Any]:
+def _any_value(value: Any, depth: int = 0) -> dict[str, Any]:
+    if depth > _DEEPEST and isinstance(value, (list, Mapping)):
+        return {"stringValue": json.dumps(value)}
     if isinstance(value, bool):
         return {"boolValue": value}
     if isinstance(value, int):
@@ -120,7 +125,7 @@ def _any_value(value: Any) -> dict[str, Any]:
     if isinstance(value, float):
         return {"doubleValue": value}
     if isinstance(value, list):
-        return {"arrayValue": {"values": [_any_value(each) for each in value]}}
+        return {"arrayValue": {"values": [_any_value(each, depth + 1) for each in value]}}
     if isinstance(value, Mapping):
-        return {"kvlistValue": {"values": _key_values(value)}}
+        return {"kvlistValue": {"values": _key_values(value, depth + 1)}}
     return {"stringValue": "" if value is None else str(value)}

@@ -10,8 +10,10 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-# These columns hold JSON already; a reader wants the object, not a string with an object in it.
-_HOLDS_JSON = frozenset({"attributes", "cost_note", "about"})
+HOLDS_JSON = frozenset({"attributes", "cost_note", "about"})
+"""Columns that hold JSON already; a reader wants the object, not a string with an object in it."""
+
+_DEEPEST = 150
 
 
 def as_json(value: object, *, without: frozenset[str] = frozenset()) -> Any:
@@ -39,10 +41,35 @@ def as_json(value: object, *, without: frozenset[str] = frozenset()) -> Any:
     raise TypeError(f"{type(value).__name__} has no form in JSON here")
 
 
+def parsed(text: str) -> Any:
+    """What a text of JSON holds, None when it is empty; the text itself when it is none, or nested so deeply that
+    programs which go through it level by level, as we do, end at their limit."""
+    if not text:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    may_be_deep = text.count("[") + text.count("{") > _DEEPEST
+    return text if may_be_deep and is_deep(found, _DEEPEST) else found
+
+
+def is_deep(value: object, most: int) -> bool:
+    """Whether a value out of JSON has more levels than that."""
+    level = [value]
+    for _ in range(most):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, (dict, list))
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return False
+    return True
+
+
 def _field(name: str, value: object, without: frozenset[str]) -> Any:
-    if name in _HOLDS_JSON and isinstance(value, str):
-        try:
-            return json.loads(value) if value else None
-        except ValueError:
-            return value
+    if name in HOLDS_JSON and isinstance(value, str):
+        return parsed(value)
     return as_json(value, without=without)

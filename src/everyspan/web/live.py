@@ -35,6 +35,8 @@ class Live:
 
     async def _stream(self, request: Request) -> Response:
         headers = {"cache-control": NO_STORE, "x-accel-buffering": "no"}
+        if request.method == "HEAD":  # which would wait for the end of a stream that has none
+            return Response(media_type="text/event-stream", headers=headers)
         return StreamingResponse(self._events(), media_type="text/event-stream", headers=headers)
 
     async def _events(self) -> AsyncIterator[bytes]:

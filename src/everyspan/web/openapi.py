@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from everyspan.version import __version__
+from everyspan.web.as_json import HOLDS_JSON
 from everyspan.web.parameters import Kind, Parameter
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ _REFUSALS = {
     "404": "There is no such thing, or this key does not open it.",
     "503": "The store can not answer now.",
 }
-# These columns hold JSON as text; the API answers with what they hold.
-_HOLDS_JSON = frozenset({"attributes", "cost_note", "about"})
 
 
 def openapi(endpoints: Iterable[Endpoint]) -> Schema:
@@ -129,7 +128,7 @@ def _object(made: type, schemas: dict[str, Schema]) -> Schema:
             "type": "object",
             "description": (made.__doc__ or "").strip().splitlines()[0],
             "properties": {
-                field.name: {} if field.name in _HOLDS_JSON else schema_of(hints[field.name], schemas)
+                field.name: {} if field.name in HOLDS_JSON else schema_of(hints[field.name], schemas)
                 for field in fields(made)
             },
         }

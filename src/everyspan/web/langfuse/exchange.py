@@ -15,6 +15,7 @@ from starlette.responses import Response
 from everyspan.collector.json_shape import check_values
 from everyspan.collector.keys import DEFAULT_PROJECT
 from everyspan.errors import CollectorError, EveryspanError
+from everyspan.web.as_json import is_deep
 from everyspan.web.endpoint import json_response
 from everyspan.web.guard import KEY_ID, PROJECT
 
@@ -22,6 +23,7 @@ MOST_BODY_BYTES = 5 << 20
 """Langfuse takes 4.5 MB."""
 
 _MOST_VALUES = 300_000
+_MOST_DEPTH = 100
 _BODY_TIMEOUT_S = 30.0
 _LATEST_NS = 2**63 - 1
 
@@ -195,14 +197,14 @@ def iso(at_ns: int) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def loaded(text: str) -> Any:
-    """What a text of JSON says, the text itself when it is none, None when it is empty."""
-    if not text:
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
+def check_depth(said: object) -> None:
+    """See that something is not nested more deeply than what it is kept in and shown by can bear.
+
+    Raises:
+        RequestError: it is.
+    """
+    if is_deep(said, _MOST_DEPTH):
+        raise RequestError(f"it is nested more than {_MOST_DEPTH} levels deep")
 
 
 def position_of(cursor: str) -> tuple[int, str] | None:

@@ -56,6 +56,7 @@ _AS_TEXT = {
     "model": "langfuse.observation.model.name",
     "completionStartTime": "langfuse.observation.completion_start_time",
     "promptName": "langfuse.observation.prompt.name",
+    "promptVersion": "langfuse.observation.prompt.version",
     "version": "langfuse.version",
     "environment": "langfuse.environment",
 }

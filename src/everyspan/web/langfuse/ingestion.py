@@ -19,7 +19,7 @@ from everyspan.collector.mapping import Origin
 from everyspan.store.rows import SpanRow
 from everyspan.store.scores import Score, SpanFilter
 from everyspan.store.store import Store
-from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint, ns_of
+from everyspan.web.langfuse.exchange import Asked, RequestError, check_depth, endpoint, ns_of
 from everyspan.web.langfuse.ingested import EVENTS, KINDS, key_of, row_of
 from everyspan.web.langfuse.scores import score_from
 
@@ -100,6 +100,7 @@ def _sort(event: Any, project: str, scores: list[Score], events: dict[str, list[
     kind, body = str(event.get("type", "")), event["body"]
     if kind == "sdk-log":
         return
+    check_depth(body)
     ns_of(event.get("timestamp"), "timestamp")
     for name in ("startTime", "endTime", "completionStartTime"):
         if body.get(name):

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from everyspan.clock import now_ns
 from everyspan.store.scores import Score, ScoreFilter, SingleStore
-from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint, missing, ns_of
+from everyspan.web.langfuse.exchange import Asked, RequestError, check_depth, endpoint, missing, ns_of
 from everyspan.web.langfuse.ids import span_id_of, trace_id_of
 from everyspan.web.langfuse.shapes import score
 
@@ -87,6 +87,7 @@ def score_from(said: Any, *, project: str) -> Score:
     at_ns = ns_of(said["timestamp"], "timestamp") if said.get("timestamp") else now_ns()
     span_id = _text(said, "observationId")
     metadata = said.get("metadata")
+    check_depth(metadata)
     return Score(
         project=project,
         id=_text(said, "id") or str(uuid.uuid4()),
@@ -110,15 +111,14 @@ def score_from(said: Any, *, project: str) -> Score:
 
 def _value(said: Mapping[str, Any]) -> tuple[str, float | None, str]:
     value, data_type = said.get("value"), said.get("dataType")
-    is_number = isinstance(value, (int, float)) and math.isfinite(value)
+    number = _number(value)
     if data_type is None:
-        data_type = "NUMERIC" if is_number else "CATEGORICAL"
+        data_type = "NUMERIC" if isinstance(value, (int, float)) else "CATEGORICAL"
     if data_type not in _TYPES:
         raise RequestError(f"dataType is {str(data_type)[:40]!r}; it takes one of {', '.join(_TYPES)}")
     if data_type in ("NUMERIC", "BOOLEAN"):
-        if not is_number:
+        if number is None:
             raise RequestError(f"a {data_type} score takes a number, not {str(value)[:40]!r}")
-        number = float(value)  # type: ignore[arg-type]
         if data_type == "NUMERIC":
             return data_type, number, ""
         if number not in (0.0, 1.0):
@@ -129,6 +129,14 @@ def _value(said: Mapping[str, Any]) -> tuple[str, float | None, str]:
     if data_type == "TEXT" and not 1 <= len(value) <= _MOST_TEXT:
         raise RequestError(f"a TEXT score takes 1 to {_MOST_TEXT} characters, not {len(value)}")
     return data_type, None, value
+
+
+def _number(value: object) -> float | None:
+    try:
+        number = float(value) if isinstance(value, (int, float)) else math.nan
+    except OverflowError:
+        return None  # a whole number may have any number of digits
+    return number if math.isfinite(number) else None
 
 
 def _text(said: Mapping[str, Any], name: str) -> str:

@@ -10,7 +10,8 @@ from everyspan.model.usage import Usage
 from everyspan.store.reads import TraceSummary
 from everyspan.store.rows import REVISED, SpanRow
 from everyspan.store.scores import Score
-from everyspan.web.langfuse.exchange import iso, loaded
+from everyspan.web.as_json import parsed
+from everyspan.web.langfuse.exchange import iso
 from everyspan.web.langfuse.ingested import EVENTS, ID, TRACE_ID
 from everyspan.wire.stamp import STAMP, format_stamp
 
@@ -22,7 +23,7 @@ _NANO = 10**9
 
 def observation(row: SpanRow) -> dict[str, Any]:
     """A span as the current API shows it: input and output as the text they are."""
-    kept = loaded(row.attributes)
+    kept = parsed(row.attributes)
     attributes = kept.get("attributes", {}) if isinstance(kept, dict) else {}
     total = None if row.cost is None or row.unbilled else float(row.cost)
     model = row.model or None
@@ -83,8 +84,8 @@ def legacy_observation(row: SpanRow) -> dict[str, Any]:
     total = usage.get("total", 0)
     return {
         **shown,
-        "input": loaded(row.input),
-        "output": loaded(row.output),
+        "input": parsed(row.input),
+        "output": parsed(row.output),
         "usage": {
             "unit": "TOKENS",
             "input": inputs,
@@ -137,8 +138,8 @@ def trace(summary: TraceSummary, rows: Sequence[SpanRow] = ()) -> dict[str, Any]
         "public": any(_attributes(row).get("langfuse.trace.public") in (True, "true") for row in rows),
         "bookmarked": False,
         "externalId": None,
-        "input": loaded(asked),
-        "output": loaded(answered),
+        "input": parsed(asked),
+        "output": parsed(answered),
         "metadata": metadata,
         "latency": summary.duration_ns / _NANO,
         "totalCost": float(summary.cost or 0),
@@ -197,7 +198,7 @@ def _score(kept: Score) -> dict[str, Any]:
         "dataType": kept.data_type,
         "source": kept.source,
         "comment": kept.comment or None,
-        "metadata": loaded(kept.metadata),
+        "metadata": parsed(kept.metadata),
         "environment": kept.environment,
         "configId": kept.config_id or None,
         "authorUserId": kept.author or None,
@@ -209,7 +210,7 @@ def _score(kept: Score) -> dict[str, Any]:
 
 
 def _attributes(row: SpanRow) -> dict[str, Any]:
-    kept = loaded(row.attributes)
+    kept = parsed(row.attributes)
     return kept.get("attributes", {}) if isinstance(kept, dict) else {}
 
 
@@ -241,16 +242,16 @@ def _metadata(attributes: Mapping[str, Any], row: SpanRow) -> dict[str, Any]:
 
 def _metadata_under(attributes: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     whole = attributes.get(prefix)
-    whole = loaded(whole) if isinstance(whole, str) else whole
+    whole = parsed(whole) if isinstance(whole, str) else whole
     found: dict[str, Any] = dict(whole) if isinstance(whole, dict) else {}
     for name, value in attributes.items():
         if name.startswith(prefix + "."):
-            found[name[len(prefix) + 1 :]] = loaded(value) if isinstance(value, str) else value
+            found[name[len(prefix) + 1 :]] = parsed(value) if isinstance(value, str) else value
     return found
 
 
 def _parameters(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    said = loaded(str(attributes.get(_PARAMETERS) or attributes.get("llm.invocation_parameters") or ""))
+    said = parsed(str(attributes.get(_PARAMETERS) or attributes.get("llm.invocation_parameters") or ""))
     if isinstance(said, dict):
         return said
     prefix = "gen_ai.request."
@@ -262,4 +263,7 @@ def _parameters(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _whole(value: object) -> int | None:
+    # Langfuse 2 and its ingestion say it as a text of their own.
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+        return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
