@@ -112,6 +112,7 @@ def everything(store: Store) -> dict[str, Any]:
         "groups": {by: store.trace_groups(by, GroupFilter(limit=1000)) for by in TraceBy},
         "costs": {by: store.cost_groups(by, CostFilter()) for by in CostBy},
         "latency": {by: store.latency_groups(by, LatencyFilter(), each=Each.HOUR) for by in LatencyBy},
+        "latency by day": {by: store.latency_groups(by, LatencyFilter(), each=Each.DAY) for by in LatencyBy},
         "searches": {
             word: store.list_traces(TraceFilter(text=word)) for word in ("apple", "pear", "apple pear")
         },

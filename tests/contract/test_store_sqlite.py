@@ -20,6 +20,7 @@ import zstandard
 from everyspan.errors import StoreError
 from everyspan.model.ids import Seq
 from everyspan.store import sqlite_scores
+from everyspan.store.groups import Each, LatencyBy, LatencyFilter
 from everyspan.store.migrate import APPLICATION_ID
 from everyspan.store.reads import TraceFilter, WriterFilter
 from everyspan.store.rows import SpanRow
@@ -29,7 +30,7 @@ from everyspan.store.sqlite_bodies import Bodies
 from everyspan.store.sqlite_columns import draft_of
 from everyspan.store.store import open_store
 from everyspan.store.upkeep import Deletion
-from tests.store_rows import WRITER, call, everything, span, span_id, stamped, trace_id
+from tests.store_rows import DAY_NS, NOON_NS, WRITER, call, everything, span, span_id, stamped, trace_id
 
 
 @pytest.fixture
@@ -202,6 +203,35 @@ def test_a_span_of_a_huge_trace_takes_no_more_steps_than_one_of_a_small_trace(pa
 
     # The work of SQLite, which grows with the rows that are read, not the time it took.
     assert sum(steps[-10:]) < 2 * sum(steps[10:20])
+
+
+def test_latency_of_one_field_alone_is_that_of_all_its_combinations(path: Path) -> None:
+    rows = [
+        call(
+            number,
+            environment="production",
+            model=f"model {number % 3}",
+            service=f"service {number % 4}",
+            start_ns=NOON_NS + number * DAY_NS // 9,
+            end_ns=NOON_NS + number * DAY_NS // 9 + number * number * 1_000_000,
+            first_token_ns=number * 1000,
+            status="error" if number % 7 == 0 else "ok",
+        )
+        for number in range(1, 60)
+    ]
+    whole, narrowed = LatencyFilter(), LatencyFilter(environment="production")
+    with closing(SqliteStore(path)) as store:
+        store.insert(rows[:30])
+        store.insert(rows)
+        store.delete(Deletion(project="default", trace_id=rows[4].trace_id))
+
+        for by in (LatencyBy.MODEL, LatencyBy.SERVICE, LatencyBy.PROJECT):
+            for each in (None, Each.DAY):
+                found = store.latency_groups(by, whole, each=each)
+
+                # What is narrowed by another field is added up from rows for each combination of fields.
+                assert found == store.latency_groups(by, narrowed, each=each)
+                assert sum(group.duration.count for group in found) == len(rows) - 1
 
 
 def alone(texts: list[str]) -> bytes:

@@ -104,3 +104,18 @@ class TextHistogram:
     def finalize(self) -> str:
         """The histogram at rest."""
         return to_text(self._counts)
+
+
+class TextHistogramSum:
+    """An SQL aggregate: the sum of histograms at rest."""
+
+    def __init__(self) -> None:
+        self._sums: Sums = {}
+
+    def step(self, text: str) -> None:
+        """Take one histogram of the group."""
+        add_to(self._sums, text)
+
+    def finalize(self) -> str:
+        """The sum at rest."""
+        return to_text(of_sums(self._sums))

@@ -24,4 +24,5 @@ def register(connection: sqlite3.Connection, squeezer: Squeezer) -> None:
     connection.create_aggregate("sum_text", 1, exact.TextSum)  # type: ignore[arg-type]
     connection.create_aggregate("least_text", 1, exact.LeastText)  # type: ignore[arg-type]
     connection.create_aggregate("most_text", 1, exact.MostText)  # type: ignore[arg-type]
+    connection.create_aggregate("sum_histogram", 1, histogram.TextHistogramSum)  # type: ignore[arg-type]
     connection.create_aggregate("histogram", 1, histogram.TextHistogram)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""How long calls took: roll-ups of histograms by hour and by day, written and read."""
+"""How long calls took: roll-ups of histograms by hour, by day, and by day for each value alone, written and read."""
 
 from __future__ import annotations
 
@@ -17,25 +17,28 @@ from everyspan.store.rows import INTERRUPTED, SpanRow
 from everyspan.store.sqlite_costs import COARSE
 from everyspan.store.sqlite_where import Where
 
-_TABLES = {Each.DAY: "latencies_by_day", Each.HOUR: "latencies"}
+_HOURLY, _DAILY, _BY_VALUE = "latencies", "latencies_by_day", "latencies_by_value"
+_KEYS = {
+    _HOURLY: ("hour", *COARSE),
+    _DAILY: ("day", *COARSE),
+    _BY_VALUE: ("day", "project", "field", "value"),
+}
 _COUNTED = "cost_state IS NOT NULL AND unbilled = ''"
 
 
-def _keys(each: Each) -> tuple[str, ...]:
-    return (each.value, *COARSE)
-
-
-def _put(each: Each) -> str:
+def _put(table: str) -> str:
+    keys = ", ".join(_KEYS[table])
     return f"""
-INSERT INTO {_TABLES[each]} ({", ".join(_keys(each))}, calls, errors, durations, first_tokens)
-VALUES ({", ".join("?" * (len(COARSE) + 5))})
-ON CONFLICT ({", ".join(_keys(each))}) DO UPDATE SET calls = calls + excluded.calls, errors = errors + excluded.errors,
+INSERT INTO {table} ({keys}, calls, errors, durations, first_tokens)
+VALUES ({", ".join("?" * (len(_KEYS[table]) + 4))})
+ON CONFLICT ({keys}) DO UPDATE SET calls = calls + excluded.calls, errors = errors + excluded.errors,
     durations = add_histogram(durations, excluded.durations),
     first_tokens = add_histogram(first_tokens, excluded.first_tokens)
 """
 
 
-_COLUMNS = ", ".join((*COARSE, "calls", "errors", "durations", "first_tokens"))
+_MEASURED = ("calls", "errors", "durations", "first_tokens")
+_COLUMNS = ", ".join((*COARSE, *_MEASURED))
 _SINGLE = f"""
 SELECT start_ns / {LENGTH_NS[Each.HOUR]} AS hour, start_ns / {LENGTH_NS[Each.DAY]} AS day, {", ".join(COARSE)},
     count(*) AS calls, sum(status = 'error') AS errors,
@@ -95,11 +98,15 @@ def add_latencies(
     daily: dict[tuple[Any, ...], _Sums] = defaultdict(_Sums)
     for (hour, *values), sums in hourly.items():
         daily[hour * LENGTH_NS[Each.HOUR] // LENGTH_NS[Each.DAY], *values].join(sums)
-    for each, groups in ((Each.DAY, daily), (Each.HOUR, hourly)):
-        connection.executemany(_put(each), ((*key, *sums.values()) for key, sums in groups.items()))
+    by_value: dict[tuple[Any, ...], _Sums] = defaultdict(_Sums)
+    for (day, project, *values), sums in daily.items():
+        for name, value in zip(COARSE, (project, *values), strict=True):
+            by_value[day, project, name, value].join(sums)
+    for table, groups in ((_BY_VALUE, by_value), (_DAILY, daily), (_HOURLY, hourly)):
+        connection.executemany(_put(table), ((*key, *sums.values()) for key, sums in groups.items()))
         if gone:
-            where = " AND ".join(f"{name} = ?" for name in _keys(each))
-            connection.executemany(f"DELETE FROM {_TABLES[each]} WHERE calls = 0 AND {where}", groups)
+            where = " AND ".join(f"{name} = ?" for name in _KEYS[table])
+            connection.executemany(f"DELETE FROM {table} WHERE calls = 0 AND {where}", groups)
 
 
 def latency_groups(
@@ -108,7 +115,10 @@ def latency_groups(
     """See `Store.latency_groups`. Whole hours or days come from the roll-ups, the rest of an hour from its calls."""
     where = Where()
     where.equal(**{name: getattr(wanted, name) for name in COARSE})
-    parts = list(_parts(Each.HOUR if each is Each.HOUR else Each.DAY, wanted.since_ns, wanted.until_ns))
+    # Asked for values of one field only, days are added up already.
+    others = any(getattr(wanted, name) for name in COARSE if name not in ("project", by.value))
+    table = _HOURLY if each is Each.HOUR else _DAILY if others else _BY_VALUE
+    parts = list(_parts(table, by, wanted.since_ns, wanted.until_ns))
     period = each.value if each else "''"
     sql = (
         f"SELECT {by.value} AS value, {period} AS period, calls, errors, durations, first_tokens"
@@ -140,16 +150,24 @@ def latency_groups(
     ]
 
 
-def _parts(each: Each, since_ns: int | None, until_ns: int | None) -> Iterator[tuple[str, tuple[int, int]]]:
+def _parts(
+    table: str, by: LatencyBy, since_ns: int | None, until_ns: int | None
+) -> Iterator[tuple[str, tuple[int, int]]]:
     """Queries that together cover a stretch of time: whole periods, and what is finer of both edges."""
+    each = Each.HOUR if table == _HOURLY else Each.DAY
     whole, edges = whole_and_edges(since_ns, until_ns, LENGTH_NS[each])
     periods = "hour, hour / 24 AS day" if each is Each.HOUR else "NULL AS hour, day"
+    columns, of_field = _COLUMNS, ""
+    if table == _BY_VALUE:
+        # The one value stands for every field; nobody asks for another than `by`.
+        columns = ", ".join(("project", *(f"value AS {name}" for name in COARSE[1:]), *_MEASURED))
+        of_field = f" AND field = '{by.value}'"
     yield (
-        f"SELECT {periods}, {_COLUMNS} FROM {_TABLES[each]} WHERE {each.value} >= ? AND {each.value} < ?",
+        f"SELECT {periods}, {columns} FROM {table} WHERE {each.value} >= ? AND {each.value} < ?{of_field}",
         whole,
     )
     for since, until in edges:
         if each is Each.DAY:
-            yield from _parts(Each.HOUR, since, until)
+            yield from _parts(_HOURLY, by, since, until)
         else:
             yield f"SELECT * FROM ({_SINGLE})", (since, until - 1)
