@@ -85,31 +85,75 @@ def test_coroutines_plain_and_streamed_have_their_own_parents(
     assert cost == provider.ledger.cost
 
 
-def leave_sync(client: genai.Client) -> None:
-    stream = client.models.generate_content_stream(model=FLASH, contents=EIGHT)
-    next(stream)
-    stream.close()
+def ask(client: genai.Client, *, of_chat: bool) -> Any:
+    """Whatever gives a stream: `ask(…)(text)`."""
+    if of_chat:
+        return client.chats.create(model=FLASH).send_message_stream
+    return lambda text: client.models.generate_content_stream(model=FLASH, contents=text)
 
 
-def leave_async(client: genai.Client) -> None:
+def aask(client: genai.Client, *, of_chat: bool) -> Any:
+    if of_chat:
+        return client.aio.chats.create(model=FLASH).send_message_stream
+    return lambda text: client.aio.models.generate_content_stream(model=FLASH, contents=text)
+
+
+def leave_sync(client: genai.Client, way: str, *, of_chat: bool) -> None:
+    stream = ask(client, of_chat=of_chat)(EIGHT)
+    for _ in stream:
+        break
+    if way == "closed":
+        stream.close()
+    del stream
+
+
+def leave_async(client: genai.Client, way: str, *, of_chat: bool) -> None:
     async def read() -> None:
-        stream = await client.aio.models.generate_content_stream(model=FLASH, contents=EIGHT)
-        await anext(stream)
-        await stream.aclose()
+        stream = await aask(client, of_chat=of_chat)(EIGHT)
+        async for _ in stream:
+            break
+        if way == "closed":
+            await stream.aclose()
+        del stream
 
     asyncio.run(read())
 
 
+@pytest.mark.parametrize("of_chat", [False, True])
+@pytest.mark.parametrize("way", ["closed", "abandoned"])
 @pytest.mark.parametrize("leave", [leave_sync, leave_async])
-def test_a_stream_that_is_left_keeps_its_input(
-    client: genai.Client, provider: FakeProvider, recorded: Recording, leave: Any
+def test_a_stream_that_is_left_keeps_its_input_and_says_how_it_was_left(
+    client: genai.Client, provider: FakeProvider, recorded: Recording, leave: Any, way: str, of_chat: bool
 ) -> None:
-    leave(client)
+    leave(client, way, of_chat=of_chat)
 
     call = recorded.only_call()
-    assert call.attributes["everyspan.end"] in ("closed", "abandoned")
+    assert call.attributes["everyspan.end"] == way
     assert call.attributes["gen_ai.usage.input_tokens"] == provider.ledger.calls[0].tokens.input
     assert call.attributes["everyspan.cost.state"] == "estimated"
+
+
+def test_a_stream_of_a_chat_that_is_read_out_is_complete_and_in_its_history(
+    client: genai.Client, provider: FakeProvider, recorded: Recording
+) -> None:
+    chat = client.chats.create(model=FLASH)
+    for _ in chat.send_message_stream(EIGHT):
+        pass
+
+    assert_billed_as_served(recorded.only_call(), provider)
+    assert {content.role for content in chat.get_history()} == {"user", "model"}
+
+
+def test_a_stream_behind_its_last_piece_is_complete_when_it_is_left(
+    client: genai.Client, provider: FakeProvider, recorded: Recording
+) -> None:
+    stream = client.models.generate_content_stream(model=FLASH, contents=EIGHT)
+    for chunk in stream:
+        if chunk.candidates and chunk.candidates[0].finish_reason:
+            break
+    del stream, chunk
+
+    assert_billed_as_served(recorded.only_call(), provider)
 
 
 def test_a_cancelled_stream_keeps_its_input(

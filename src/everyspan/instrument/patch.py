@@ -28,8 +28,12 @@ _exchanged: dict[int, tuple[FunctionType, FunctionType]] = {}
 _clones: set[int] = set()
 
 
-def exchange(function: Any, wrapper: Wrapper) -> None:
+def exchange(function: Any, wrapper: Wrapper, *, at_call: bool = False) -> None:
     """Run `wrapper` instead of `function` from now on, through all references. Does nothing the second time.
+
+    Args:
+        at_call: of a generator function, run `wrapper` when it is called; what it gives is what the caller gets. The
+            function goes on to look like a generator function.
 
     Raises:
         TypeError: not a plain or coroutine function written in Python.
@@ -43,13 +47,15 @@ def exchange(function: Any, wrapper: Wrapper) -> None:
         raise TypeError(f"{function.__qualname__} is an async generator function")
     original = _clone(function)  # before the signature is kept, so that `restore` knows whose it is
     _keep_signature(function)
-    template = _trampoline(len(code.co_freevars), _kind(code))
+    template = _trampoline(len(code.co_freevars), "" if at_call else _kind(code))
     constants = tuple(
         wrapper if value == _WRAPPER else original if value == _ORIGINAL else value
         for value in template.co_consts
     )
     # Tracebacks go on to name the original's file and line.
     function.__code__ = template.replace(
+        # For those who look (`inspect.isgeneratorfunction`): what Python makes of a call is in the instructions.
+        co_flags=template.co_flags | (code.co_flags & inspect.CO_GENERATOR),
         co_consts=constants,
         co_name=code.co_name,
         co_qualname=code.co_qualname,

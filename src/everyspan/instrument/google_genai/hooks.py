@@ -14,6 +14,7 @@ from opentelemetry.trace import Tracer
 
 from everyspan.errors import BudgetExceeded
 from everyspan.instrument import patch
+from everyspan.instrument.google_genai import streams
 from everyspan.instrument.google_genai.batches import may_be_results, result_of, results_in
 from everyspan.instrument.google_genai.content import EmbeddingsReader, GeminiReader, body_of, messages_of
 from everyspan.instrument.imports import when_imported
@@ -48,6 +49,7 @@ class GoogleGenaiHooks:
     def install(self) -> None:
         """Hook google-genai now if it is loaded, else at its import."""
         when_imported("google.genai._api_client", self._hook)
+        streams.install()
 
     def _hook(self, module: ModuleType) -> None:
         client = module.BaseApiClient
@@ -75,7 +77,10 @@ class GoogleGenaiHooks:
     def _streamed(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = self._open(args, kwargs)
         source = original(*args, **kwargs)  # a generator: the request leaves with its first step
-        return source if call is None else Reads(call, source)
+        if call is None:
+            return source
+        streams.belongs_to(call)
+        return Reads(call, source)
 
     def _download(self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self._downloaded(original(*args, **kwargs), args)
@@ -174,6 +179,7 @@ def _answered(call: Call, answer: Any) -> Any:
     reader = call.answer
     if hasattr(answer, "__anext__"):
         reads = AsyncReads(call, answer)
+        streams.belongs_to(call)
         if isinstance(reader, SdkAnswer):
             drop_ends(call, reader, reads)
         return reads
