@@ -131,14 +131,16 @@ def killed_again_and_again(directory: Path, *, kills: int, seed: int = 2026) -> 
     for thread in threads:
         thread.start()
 
-    for _ in range(kills):
-        threading.Event().wait(moments.uniform(0.02, 0.4))
-        server.end(signal.SIGKILL)
-        server.start()
-    threading.Event().wait(0.3)
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for _ in range(kills):
+            threading.Event().wait(moments.uniform(0.02, 0.4))
+            server.end(signal.SIGKILL)
+            server.start()
+        threading.Event().wait(0.3)
+    finally:
+        stop.set()  # also when a server did not start: they would send for ever
+        for thread in threads:
+            thread.join()
     for sender in senders:
         assert sender.post(server, sender.closing())
     settled(server.url)
