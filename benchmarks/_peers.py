@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -124,7 +125,7 @@ def _answering(
             until(lambda: _answers(health), f"{command[0]} answers", process)
             yield time.perf_counter() - began, process.pid
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)  # with the workers that it started
 
 
 def _rows(database: Path, table: str) -> Callable[[], int]:

@@ -14,6 +14,8 @@ import argparse
 import math
 import os
 import re
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -127,6 +129,7 @@ def main() -> None:
     parser.add_argument("--spans", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers end with us
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
         peers = running(opened, folder, phoenix=options.phoenix)

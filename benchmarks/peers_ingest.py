@@ -5,7 +5,7 @@
 The bodies are those of `benchmarks.ingest`: spans of 2 KB, gzip, each with ids of its own; 512 in each, or `--spans`.
 All servers run at once with stores of their own and are sent to by turns. A sender posts one body after the other for
 so many seconds; what is refused for a while (429, 503) is sent again. The rate counts from the first body until a
-reader of the store finds the last span.
+reader of the store finds the last span, which takes the others ten times as long as the sending: `--most` bounds it.
 
 Others are not among our dependencies: `python -m venv v && v/bin/pip install arize-phoenix`, and `mlflow` elsewhere.
 """
@@ -16,6 +16,8 @@ import argparse
 import http.client
 import itertools
 import os
+import signal
+import sys
 import tempfile
 import threading
 import time
@@ -101,8 +103,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--senders", type=int, default=2)
     parser.add_argument("--spans", type=int, default=512, help="in one body")
+    parser.add_argument(
+        "--most", type=int, default=0, help="spans for each server, also when seconds are left"
+    )
     options = parser.parse_args()
-    made = bodies(max(options.senders, int(_MADE_FOR_PER_S * options.seconds / options.spans)), options.spans)
+    spans = options.most or int(_MADE_FOR_PER_S * options.seconds)
+    made = bodies(max(options.senders, spans // options.spans), options.spans)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers end with us
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
         peers = running(opened, folder, phoenix=options.phoenix, mlflow=options.mlflow)
