@@ -104,11 +104,12 @@ def legacy_observation(row: SpanRow) -> dict[str, Any]:
 
 def trace(summary: TraceSummary, rows: Sequence[SpanRow] = ()) -> dict[str, Any]:
     """A trace without its observations and scores; texts and metadata come from `rows`, later starts winning."""
+    ordered = sorted(rows, key=lambda row: (row.start_ns, row.key))
+    kept = [(row, _attributes(row)) for row in ordered]
     metadata: dict[str, Any] = {}
     asked = answered = ""
     told: dict[str, Any] = {}
-    for row in sorted(rows, key=lambda row: (row.start_ns, row.key)):
-        attributes = _attributes(row)
+    for row, attributes in kept:
         if row.parent_id is None:
             asked, answered = row.input or asked, row.output or answered
             metadata |= _metadata_under(attributes, _OBSERVATION)
@@ -118,12 +119,10 @@ def trace(summary: TraceSummary, rows: Sequence[SpanRow] = ()) -> dict[str, Any]
             for name in ("release", "version")
             if attributes.get(f"langfuse.{name}")
         }
-    for row in sorted(rows, key=lambda row: (row.start_ns, row.key)):
+    for row in ordered:
         asked, answered = row.trace_input or asked, row.trace_output or answered
     return {
-        "id": next(
-            (str(found) for row in rows if (found := _attributes(row).get(TRACE_ID))), summary.trace_id
-        ),
+        "id": next((str(found) for _, each in kept if (found := each.get(TRACE_ID))), summary.trace_id),
         "projectId": summary.project,
         "timestamp": iso(summary.started_ns),
         "createdAt": iso(summary.started_ns),
@@ -135,7 +134,7 @@ def trace(summary: TraceSummary, rows: Sequence[SpanRow] = ()) -> dict[str, Any]
         "version": told.get("version"),
         "environment": summary.environment or "default",
         "tags": list(summary.tags),
-        "public": any(_attributes(row).get("langfuse.trace.public") in (True, "true") for row in rows),
+        "public": any(each.get("langfuse.trace.public") in (True, "true") for _, each in kept),
         "bookmarked": False,
         "externalId": None,
         "input": parsed(asked),
@@ -178,6 +177,11 @@ def score_v3(kept: Score) -> dict[str, Any]:
 def observation_id(row: SpanRow) -> str:
     """The id of a span, in the words of whoever sent it."""
     return str(_attributes(row).get(ID, row.span_id))
+
+
+def level(row: SpanRow) -> str:
+    """How serious an observation is."""
+    return _level(row, _attributes(row))
 
 
 def is_trace(row: SpanRow) -> bool:

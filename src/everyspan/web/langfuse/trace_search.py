@@ -78,7 +78,7 @@ class TraceSearch:
 
     def _in_its_spans(self, summary: TraceSummary) -> Shown:
         _, rows = self.read(summary)
-        levels = [shapes.observation(row)["level"] for row in rows if not shapes.is_trace(row)]
+        levels = [shapes.level(row) for row in rows if not shapes.is_trace(row)]
         return in_its_spans(shapes.trace(summary, rows), levels, self.scores(summary))
 
 
