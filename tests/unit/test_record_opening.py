@@ -78,7 +78,7 @@ def test_a_span_begun_at_once_is_the_one_that_the_sdk_begins(
 
     (ours, we_began), (theirs, they_began) = begin(at_once=True), begin(at_once=False)
 
-    assert type(ours) is type(theirs)
+    assert isinstance(ours, type(theirs))
     assert ours.get_span_context() == theirs.get_span_context()
     assert we_began.seen == they_began.seen
     if isinstance(ours, ReadableSpan) and isinstance(theirs, ReadableSpan):

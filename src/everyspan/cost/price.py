@@ -250,7 +250,7 @@ def _quick_parts(usage: Usage, quick: Quick) -> Parts:
         lines.append(_new(CostLine, ("input_tokens", inputs, of_input, amount)))
     if outputs:
         amount = _multiply(of_output, outputs)
-        paid_out = EXACT.add(paid_out, amount)
+        paid_out = EXACT.add(paid_out, amount) if paid_out else amount
         lines.append(_new(CostLine, ("output_tokens", outputs, of_output, amount)))
     parts: Parts = _new(Parts, (paid_in, paid_out, tuple(lines)))
     return parts

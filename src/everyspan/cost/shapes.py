@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from everyspan.cost import shapes_cloud
 from everyspan.cost.reading import first, get, is_batch, region_of, tier_of, whole
-from everyspan.model.usage import Usage
+from everyspan.model.usage import Usage, usage_of_totals
 
 
 class UsageDialect(StrEnum):
@@ -86,9 +86,7 @@ def read_chat(raw: object, provider: str) -> Usage:
     """OpenAI chat completions, and litellm's superset of it."""
     inputs, outputs = get(raw, "prompt_tokens_details"), get(raw, "completion_tokens_details")
     if inputs is None and outputs is None and type(raw) is dict and raw.keys() <= _PLAIN_CHAT:
-        return Usage(
-            input_tokens=whole(raw.get("prompt_tokens")), output_tokens=whole(raw.get("completion_tokens"))
-        )
+        return usage_of_totals(whole(raw.get("prompt_tokens")), whole(raw.get("completion_tokens")))
     written = get(inputs, "cache_creation_token_details")
     prompt, completion = whole(get(raw, "prompt_tokens")), whole(get(raw, "completion_tokens"))
     reasoning = first(get(outputs, "reasoning_tokens"), get(raw, "reasoning_tokens"))

@@ -12,6 +12,7 @@ from opentelemetry.util.types import AttributeValue
 from everyspan.cost.price import Purchase, price
 from everyspan.cost.usage import attributes_of, langfuse_usage_details, usage_from
 from everyspan.instrument.cost_attributes import cost_attributes, langfuse_cost_details
+from everyspan.instrument.fields import get, held, plain
 from everyspan.model.money import Cost
 from everyspan.model.usage import Usage
 from everyspan.record import names
@@ -28,9 +29,8 @@ _REASONS: dict[tuple[str, ...], tuple[str, ...]] = {
 }
 """How nearly all answers end: the same object each time, so that the encoder knows it again."""
 
-_COMPLETE = (
-    End.COMPLETE
-)  # a member of an enum takes longer to look up than many a line that uses it (Python 3.11)
+# A member of an enum takes longer to look up than many a line that uses it (Python 3.11).
+_COMPLETE = End.COMPLETE
 
 
 class Answered:
@@ -171,16 +171,7 @@ class ChatAnswer:
             found.update({names.RESPONSE_ID: answer_id} if answer_id else {})
             found.update({names.RESPONSE_MODEL: model} if model else {})
         found.update(self._input_usage())
-        grown: dict[str, tuple[str, str]] = {}
-        if self._registry.for_otlp:
-            grown[names.OUTPUT_MESSAGES] = growing.take_genai()
-        if self._registry.for_langfuse:
-            grown[names.LANGFUSE_OUTPUT] = growing.take_chat()
-        grows = [(name, text) for name, (text, _) in grown.items() if text]
-        closes = {name: end for name, (_, end) in grown.items() if end}
-        if found or grows:
-            self._parts += 1
-            self._registry.write_part(call.span, self._parts, Arrived(found, grows, closes))
+        self._parts += write_part(call, self._registry, growing, found, number=self._parts + 1)
 
     def _input_usage(self) -> dict[str, AttributeValue]:
         """What the provider told of the input while the answer still arrives; Anthropic does at the beginning."""
@@ -209,14 +200,36 @@ class ChatAnswer:
         return answered.attributes(call, end, self._registry)
 
 
+def write_part(
+    call: Call,
+    registry: Registry,
+    growing: GrowingMessage,
+    found: Mapping[str, AttributeValue],
+    *,
+    number: int,
+) -> bool:
+    """Put on disk what `growing` got since the last time and what was `found` out; False when that is nothing."""
+    grown: dict[str, tuple[str, str]] = {}
+    if registry.for_otlp:
+        grown[names.OUTPUT_MESSAGES] = growing.take_genai()
+    if registry.for_langfuse:
+        grown[names.LANGFUSE_OUTPUT] = growing.take_chat()
+    grows = [(name, text) for name, (text, _) in grown.items() if text]
+    if not found and not grows:
+        return False
+    closes = {name: end for name, (_, end) in grown.items() if end}
+    registry.write_part(call.span, number, Arrived(found, grows, closes))
+    return True
+
+
 def read_whole(answered: Answered, answer: Any) -> None:
     """Read a complete answer in the chat or completion shape, an object or a dict."""
-    held = _held(answer, _OF_ANSWER)
-    made, model = held.get("id"), held.get("model")
+    told = held(answer, _OF_ANSWER)
+    made, model = told.get("id"), told.get("model")
     answered.id = made if isinstance(made, str) else None
     answered.model = model if isinstance(model, str) else None
-    for each in held.get("choices") or ():
-        choice = _held(each, _OF_CHOICE)
+    for each in told.get("choices") or ():
+        choice = held(each, _OF_CHOICE)
         message = choice.get("message")
         if message is not None:
             answered.messages.append(_plain_message(message))
@@ -224,7 +237,7 @@ def read_whole(answered: Answered, answer: Any) -> None:
             answered.messages.append({"role": "assistant", "content": choice["text"]})
         if choice.get("finish_reason"):
             answered.finish_reasons.append(str(choice["finish_reason"]))
-    read_usage(answered, held.get("usage"))
+    read_usage(answered, told.get("usage"))
 
 
 def read_chunks(answered: Answered, chunks: list[Any], kept: Any) -> None:
@@ -282,9 +295,8 @@ def read_usage(answered: Answered, usage: Any) -> None:
     """Read a usage object, or none."""
     if usage is None:
         return
-    dump = getattr(usage, "model_dump", None)
     # Reading a plain dict is several times faster than asking a pydantic model for each of thirty names.
-    answered.usage_raw = dump() if callable(dump) else usage
+    answered.usage_raw = plain(usage)
     answered.usage = usage_from(answered.usage_raw)
 
 
@@ -334,60 +346,16 @@ _OF_MESSAGE = ("role", "content", *_OPTIONAL)
 
 
 def _plain_message(message: Any) -> dict[str, Any]:
-    held = _held(message, _OF_MESSAGE)
-    found = {"role": held.get("role"), "content": held.get("content")}
+    told = held(message, _OF_MESSAGE)
+    found = {"role": told.get("role"), "content": told.get("content")}
     for name in _OPTIONAL:
-        if held.get(name) is not None:
-            found[name] = held[name]
+        if told.get(name) is not None:
+            found[name] = told[name]
     return found
 
 
 def _last(chunks: list[Any]) -> Any:
     return chunks[-1] if chunks else None
-
-
-def _held(thing: Any, names_: tuple[str, ...]) -> Mapping[str, Any]:
-    """What a mapping or a pydantic model holds, as one dict to read from; of any other object just `names_`."""
-    if type(thing) is dict:
-        return thing
-    if _is_model(thing):
-        extra = thing.__pydantic_extra__
-        return {**thing.__dict__, **extra} if extra else thing.__dict__
-    return {name: get(thing, name) for name in names_}
-
-
-def get(thing: Any, name: str) -> Any:
-    """A key of a mapping or an attribute of an object; None when there is none.
-
-    litellm's and OpenAI's answers are pydantic models, where asking for an attribute that is not there is slow.
-    """
-    if thing is None:
-        return None
-    if type(thing) is dict:
-        return thing.get(name)
-    fields = getattr(thing, "__dict__", None)
-    if fields is not None:
-        if name in fields:
-            return fields[name]
-        if _is_model(thing):
-            return (thing.__pydantic_extra__ or {}).get(name)
-    return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
-
-
-def _is_model(thing: Any) -> bool:
-    cls = type(thing)
-    known = _models.get(cls)
-    if known is None:
-        if len(_models) >= _MOST_CLASSES:
-            _models.clear()
-        known = any("__pydantic_fields_set__" in getattr(each, "__slots__", ()) for each in cls.__mro__)
-        _models[cls] = known
-    return known
-
-
-_MOST_CLASSES = 1_000
-_models: dict[type, bool] = {}
-"""Whether objects of a class are pydantic models (version 2)."""
 
 
 def _text(thing: Any, name: str) -> str | None:

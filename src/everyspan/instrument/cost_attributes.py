@@ -15,6 +15,12 @@ def cost_attributes(bill: Cost, *, unbilled: bool = False) -> dict[str, Attribut
         unbilled: another span has the bill of this call: who adds up `gen_ai.usage.cost` must not find it here.
     """
     paid_in, paid_out, paid = bill.parts
+    lines: list[str] = []
+    told: dict[int, str] = {}  # of most calls each side has one line, whose amount is the side's
+    for line in paid:
+        told[id(line.amount)] = amount = f"{line.amount:f}"
+        # The kinds and numbers are ours: nothing in them needs escaping.
+        lines.append(f'["{line.kind}",{line.tokens},"{line.rate:f}","{amount}"]')
     found: dict[str, AttributeValue] = {names.COST_STATE: bill.state._value_}
     if bill.total is not None:
         found[names.COST_TOTAL] = f"{bill.total:f}"
@@ -22,18 +28,16 @@ def cost_attributes(bill: Cost, *, unbilled: bool = False) -> dict[str, Attribut
             # A float, because that is what others expect under this name; the exact amount stands beside it.
             found[names.USAGE_COST] = float(bill.total)
     if paid_in is not None:
-        found[names.COST_INPUT] = f"{paid_in:f}"
+        found[names.COST_INPUT] = told.get(id(paid_in)) or f"{paid_in:f}"
     if paid_out is not None:
-        found[names.COST_OUTPUT] = f"{paid_out:f}"
+        found[names.COST_OUTPUT] = told.get(id(paid_out)) or f"{paid_out:f}"
     if bill.table:
         found[names.COST_TABLE] = bill.table
     if bill.model:
         found[names.COST_MODEL] = bill.model
     if bill.unpriced:
         found[names.COST_UNPRICED] = tuple(bill.unpriced)
-    if paid:
-        # The kinds and numbers are ours: nothing in them needs escaping.
-        lines = [f'["{line.kind}",{line.tokens},"{line.rate:f}","{line.amount:f}"]' for line in paid]
+    if lines:
         found[names.COST_LINES] = f"[{','.join(lines)}]"
     return found
 

@@ -10,6 +10,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
@@ -69,14 +70,23 @@ class Uncovered:
         self.without_span.clear()
         self._told = 0
 
-    def note(self, method: str, url: str) -> None:
-        """A request is about to leave; never raises."""
+    def note(self, method: str, url: Any) -> None:
+        """A request is about to leave; never raises.
+
+        Args:
+            url: a text, or an object that has `host` and `path`, as httpx's and yarl's do.
+        """
         try:
             if method.upper() != "POST":
                 return
-            parts = urlsplit(url)
-            host = (parts.hostname or "").lower()
-            if not _HOSTS.fullmatch(host) or not _PATHS.search(parts.path):
+            host = getattr(url, "host", None)
+            if isinstance(host, str):
+                path = url.path
+            else:
+                parts = urlsplit(str(url))
+                host, path = parts.hostname or "", parts.path
+            host = host.lower()
+            if not _asks_a_model(host, path):
                 return
             self.seen[host] += 1
             # Also a call that has ended: litellm sends some requests from tasks that outlive the wait for them.
@@ -88,6 +98,11 @@ class Uncovered:
                     self.tell()
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("look at a request", error)
+
+
+@lru_cache(maxsize=1_024)
+def _asks_a_model(host: str, path: str) -> bool:
+    return _HOSTS.fullmatch(host) is not None and _PATHS.search(path) is not None
 
 
 def _is_recorded_by_others() -> bool:
@@ -118,13 +133,13 @@ def _hook_httpx(module: ModuleType) -> None:
 
 def _httpx_send(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     request = args[1] if len(args) > 1 else kwargs.get("request")
-    UNCOVERED.note(getattr(request, "method", ""), str(getattr(request, "url", "")))
+    UNCOVERED.note(getattr(request, "method", ""), getattr(request, "url", ""))
     return original(*args, **kwargs)
 
 
 async def _httpx_asend(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     request = args[1] if len(args) > 1 else kwargs.get("request")
-    UNCOVERED.note(getattr(request, "method", ""), str(getattr(request, "url", "")))
+    UNCOVERED.note(getattr(request, "method", ""), getattr(request, "url", ""))
     return await original(*args, **kwargs)
 
 
@@ -132,7 +147,7 @@ def _hook_aiohttp(module: ModuleType) -> None:
     async def request(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         method = args[1] if len(args) > 1 else kwargs.get("method", "")
         url = args[2] if len(args) > 2 else kwargs.get("str_or_url", "")
-        UNCOVERED.note(str(method), str(url))
+        UNCOVERED.note(str(method), url)
         return await original(*args, **kwargs)
 
     patch.exchange(module.ClientSession._request, request)

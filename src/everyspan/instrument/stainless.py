@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from everyspan.errors import BudgetExceeded
 from everyspan.instrument import patch
+from everyspan.instrument.fields import is_model
 from everyspan.instrument.sdk.answer import SdkAnswer
 from everyspan.instrument.sdk.batches import Lines, Result, may_be_results, tapped
 from everyspan.instrument.sdk.bodies import BodyWatch, Watch, decoded, drop_ends, watch
@@ -129,7 +130,12 @@ def _answered(call: Call, answer: Any, hides: Hides) -> Any:
     reader = call.answer
     if not isinstance(reader, SdkAnswer):
         return answer
-    if hasattr(answer, "_iterator") and hasattr(answer, "response"):
+    # Asking a pydantic model for what it does not have takes long, and it is never one of the others.
+    if is_model(answer):
+        reader.request_id = _request_id(answer)
+        reader.take_whole(answer)
+        call.end(End.COMPLETE)
+    elif hasattr(answer, "_iterator") and hasattr(answer, "response"):
         _stream(call, reader, answer, hides)
     elif hasattr(answer, "http_response"):  # with_raw_response, with_streaming_response
         _raw(call, reader, answer.http_response)

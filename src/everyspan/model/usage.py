@@ -85,6 +85,23 @@ class Usage:
             raise UsageError("impossible usage: " + "; ".join(found))
 
 
+_set_inputs, _set_outputs, *_set_others = (getattr(Usage, each.name).__set__ for each in fields(Usage))
+_NOTHING_ELSE = tuple((put, each.default) for put, each in zip(_set_others, fields(Usage)[2:], strict=True))
+
+
+def usage_of_totals(input_tokens: int | None, output_tokens: int | None) -> Usage:
+    """`Usage(input_tokens=…, output_tokens=…)`, which is what most calls report, in a fifth of the time.
+
+    The constructor of a frozen dataclass asks the class for each of its nineteen fields before it sets it.
+    """
+    made = object.__new__(Usage)
+    _set_inputs(made, input_tokens)
+    _set_outputs(made, output_tokens)
+    for put, default in _NOTHING_ELSE:
+        put(made, default)
+    return made
+
+
 # Pricing asks for the problems of every call, so the names are looked up once.
 COUNTS = tuple(field.name for field in fields(Usage) if field.name not in ("service_tier", "batch", "region"))
 """The fields of `Usage` that are numbers."""

@@ -23,6 +23,16 @@ def attribute_of(value: Any) -> AttributeValue:
     return as_json(value)
 
 
+def are_plain(found: Mapping[str, AttributeValue]) -> bool:
+    """True when the SDK would keep all these values as they are."""
+    for value in found.values():
+        if type(value) not in _CLEAN and (
+            type(value) is not tuple or not _CLEAN.issuperset(map(type, value))
+        ):
+            return False
+    return True
+
+
 def set_attributes(span: Span, found: Mapping[str, AttributeValue]) -> None:
     """The same as `span.set_attributes(found)`, for names that are our own.
 
@@ -38,12 +48,9 @@ def set_attributes(span: Span, found: Mapping[str, AttributeValue]) -> None:
     if held.max_value_len is not None or (held.maxlen is not None and len(known) + len(found) > held.maxlen):
         span.set_attributes(found)  # it cuts and counts what is too much
         return
-    for value in found.values():
-        if type(value) not in _CLEAN and (
-            type(value) is not tuple or not _CLEAN.issuperset(map(type, value))
-        ):
-            span.set_attributes(found)
-            return
+    if not are_plain(found):
+        span.set_attributes(found)
+        return
     with lock:
         if getattr(span, "_end_time", 0) is None:
             with held._lock:

@@ -9,7 +9,6 @@ from contextvars import ContextVar, Token
 from enum import StrEnum
 from typing import Any, Protocol
 
-from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
@@ -17,6 +16,7 @@ from opentelemetry.util.types import AttributeValue
 from everyspan.record import names, quiet
 from everyspan.record.attributes import set_attributes
 from everyspan.record.budget import Limits, charge
+from everyspan.record.otel_context import attach, detach
 from everyspan.record.tally import TALLY
 
 
@@ -295,13 +295,13 @@ class Entered:
         self._call = call
 
     def __enter__(self) -> None:
-        self._otel_token: Token[Context] = otel_context.attach(quiet.inside(self._call.span))
+        self._otel_token: Token[Context] = attach(quiet.inside(self._call.span))
         self._call_token = _current.set(self._call)
 
     def __exit__(self, *exc_info: object) -> None:
         # A coroutine that is closed from another context cannot reset; that context ends with it anyway.
         try:
             _current.reset(self._call_token)
-            otel_context.detach(self._otel_token)
+            detach(self._otel_token)
         except ValueError as error:
             TALLY.fault("leave a context", error)

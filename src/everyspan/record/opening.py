@@ -7,17 +7,19 @@ from collections.abc import Mapping
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Tracer as SdkTracer
 from opentelemetry.sdk.trace import _Span
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON, Decision
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 from opentelemetry.trace import Span, SpanContext, SpanKind, TraceFlags, Tracer, get_current_span
+from opentelemetry.trace.propagation import _SPAN_KEY
 from opentelemetry.util.types import AttributeValue
 
 from everyspan.record.attributes import set_attributes
+from everyspan.record.call_span import CallSpan, make_span, only_one
 from everyspan.record.ledger import begin_entry
 from everyspan.record.processor import EveryspanProcessor
 from everyspan.record.tally import TALLY
 
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_TAKEN = Decision.RECORD_AND_SAMPLE  # a member of an enum takes long to look up (Python 3.11)
+_SAMPLED_AND_RANDOM = TraceFlags(_SAMPLED | getattr(TraceFlags, "RANDOM_TRACE_ID", 0))
 
 
 def start_span(
@@ -37,23 +39,35 @@ def start_span(
     writing the span to disk. Where the sampler takes everything there is nothing to ask. What this relies on is private
     to opentelemetry-sdk 1.43 to 1.45; other versions, samplers and tracers get what everybody does.
     """
-    span = _begun(tracer, name, context, kind) if type(tracer) is SdkTracer else None
-    if span is None:
-        begun = tracer.start_span(
-            name, context=context, kind=kind, attributes=attributes, start_time=start_ns
-        )
-        span = _entry(tracer, begun, name, context, kind)
-        if span is None:
-            return begun
-    set_attributes(span, attributes)
-    span.start(start_time=start_ns, parent_context=context)
-    return span
+    made = _begun(tracer, name, context, kind, attributes) if type(tracer) is SdkTracer else None
+    if made is not None:
+        processor = only_one(made._span_processor)
+        if processor is None:
+            made.start(start_time=start_ns, parent_context=context)
+        else:
+            made._start_time = start_ns
+            processor.on_start(made, context)
+        return made
+    begun = tracer.start_span(name, context=context, kind=kind, attributes=attributes, start_time=start_ns)
+    entry = _entry(tracer, begun, name, context, kind)
+    if entry is None:
+        return begun
+    set_attributes(entry, attributes)
+    entry.start(start_time=start_ns, parent_context=context)
+    return entry
 
 
-def _begun(tracer: SdkTracer, name: str, context: Context, kind: SpanKind) -> _Span | None:
+def _begun(
+    tracer: SdkTracer,
+    name: str,
+    context: Context,
+    kind: SpanKind,
+    attributes: Mapping[str, AttributeValue],
+) -> CallSpan | None:
     """A span that was not started yet; None when the sampler has to be asked, or this is another SDK."""
     sampler = tracer.sampler
-    around: SpanContext | None = get_current_span(context).get_span_context()
+    above = context.get(_SPAN_KEY)
+    around = above.get_span_context() if isinstance(above, Span) else None
     if around is None or not around.is_valid:
         around = None
         if sampler is not ALWAYS_ON and sampler is not DEFAULT_ON:
@@ -69,22 +83,10 @@ def _begun(tracer: SdkTracer, name: str, context: Context, kind: SpanKind) -> _S
             ids.generate_trace_id() if around is None else around.trace_id,
             ids.generate_span_id(),
             is_remote=False,
-            trace_flags=TraceFlags(_SAMPLED | TraceFlags.RANDOM_TRACE_ID) if random else _SAMPLED,
+            trace_flags=_SAMPLED_AND_RANDOM if random else _SAMPLED,
             trace_state=None if around is None else around.trace_state,
         )
-        return _Span(
-            name=name,
-            context=own,
-            parent=around,
-            sampler=sampler,
-            resource=tracer.resource,
-            span_processor=tracer.span_processor,
-            kind=kind,
-            instrumentation_info=tracer.instrumentation_info,
-            limits=tracer._span_limits,
-            instrumentation_scope=tracer._instrumentation_scope,
-            record_end_metrics=tracer._tracer_metrics.start_span(around, _TAKEN),
-        )
+        return make_span(tracer, name, own, parent=around, kind=kind, attributes=attributes)
     except (AttributeError, TypeError):
         return None
 

@@ -19,9 +19,8 @@ from everyspan.record.tally import TALLY
 CARRIES = "_everyspan_destination_id"
 """Set on a span processor that writes to one of our logs itself: which destination it serves."""
 
-_OTLP = (
-    Dialect.OTLP
-)  # a member of an enum takes longer to look up than many a line that uses it (Python 3.11)
+# A member of an enum takes longer to look up than many a line that uses it (Python 3.11).
+_OTLP = Dialect.OTLP
 _ANCESTORS = 10_000
 _LANGFUSE_SCOPE = "langfuse-sdk"
 

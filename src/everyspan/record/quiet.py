@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from opentelemetry import context as otel_context
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, set_span_in_context
+from opentelemetry.trace import Span
+from opentelemetry.trace.propagation import _SPAN_KEY
+
+from everyspan.record.otel_context import current
 
 _OPENLLMETRY = "suppress_language_model_instrumentation"
 
@@ -25,7 +27,7 @@ def add(key: str, make: Callable[[], object]) -> None:
 
 def inside(span: Span) -> Context:
     """The current context with `span` as the current one, in which others stay silent."""
-    context = otel_context.set_value(_OPENLLMETRY, True, set_span_in_context(span))
+    values = {**current(), _SPAN_KEY: span, _OPENLLMETRY: True}
     for key, make in _makers.items():
-        context = otel_context.set_value(key, make(), context)
-    return context
+        values[key] = make()
+    return Context(values)

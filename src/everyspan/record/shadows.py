@@ -143,10 +143,12 @@ class Shadows:
 
     def _mark_around(self, span: ReadableSpan) -> None:
         """Those above this call of ours, and those that were begun for it without being made current."""
+        parent_id, last = _parent_id(span), _begun.get()
+        if last is None and parent_id not in self._parents:
+            return  # nearly always
         ours = format_span_id(_id(span))
-        parent_id = _parent_id(span)
         above = {parent_id}
-        begun = [other for other in _spans(_begun.get()) if other.end_time is None]
+        begun = [other for other in _spans(last) if other.end_time is None]
         for other in begun:
             if _id(other) in above and looks_like_a_model_call(other):
                 above.add(_parent_id(other))

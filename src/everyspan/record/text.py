@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
@@ -34,7 +35,7 @@ def as_json(value: Any) -> str:
 
 def _as_json(value: Any) -> str:
     try:
-        return _ENCODER.encode(value)
+        return _encode(value)
     except Exception:  # noqa: BLE001 - cycles, keys that are no text, objects that fail to describe themselves
         return json.dumps(_describe(value), ensure_ascii=False)
 
@@ -59,4 +60,14 @@ def _describe(value: Any) -> str:
         return f"<{type(value).__name__}>"
 
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_plain)
+def _made_encoder() -> Callable[[Any], str]:
+    """The standard library's encoder, made once: `JSONEncoder.encode` makes another for each text."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_plain).encode
+    # Without a book of what it is in the middle of: a cycle ends as a RecursionError.
+    pieces = make(None, _plain, _quoted, None, ":", ",", False, False, True)
+    return lambda value: "".join(pieces(value, 0))
+
+
+_encode = _made_encoder()

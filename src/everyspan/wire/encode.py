@@ -37,9 +37,8 @@ _REMOTE = 0x200
 
 _FROM_HERE = b"\x85\x01" + FIXED_32.pack(_REMOTE_KNOWN)
 _FROM_AFAR = b"\x85\x01" + FIXED_32.pack(_REMOTE_KNOWN | _REMOTE)
-_UNSET = (
-    StatusCode.UNSET
-)  # a member of an enum takes longer to look up than many a line that uses it (Python 3.11)
+# A member of an enum takes longer to look up than many a line that uses it (Python 3.11).
+_UNSET = StatusCode.UNSET
 _STATUS_UNSET = b"\x7a\x00"
 _NONE_DROPPED = (0, 0, 0)
 _DROPPED_TAGS = (b"\x50", b"\x60", b"\x70")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from everyspan.instrument.answers import get
 from everyspan.instrument.anthropic.messages import MessagesReader
+from everyspan.instrument.fields import get
 from everyspan.instrument.openai.chat import text
 from everyspan.instrument.sdk.answer import Origin
 from everyspan.instrument.sdk.batches import BatchReader, Failure, Result

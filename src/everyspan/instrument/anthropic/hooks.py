@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -65,8 +66,12 @@ class AnthropicHooks:
 
 
 def _origin(client: Any) -> Origin:
-    host = getattr(client.base_url, "host", "") or ""
-    names = " ".join(cls.__name__ for cls in type(client).__mro__)
+    return _origin_of(type(client).__mro__, getattr(client.base_url, "host", "") or "")
+
+
+@lru_cache(maxsize=256)
+def _origin_of(kinds: tuple[type, ...], host: str) -> Origin:
+    names = " ".join(cls.__name__ for cls in kinds)
     provider = next((cloud for part, cloud in _CLOUDS if part in names), "anthropic")
     return Origin(provider, host)
 

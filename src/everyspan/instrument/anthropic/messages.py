@@ -7,7 +7,8 @@ from typing import Any
 
 from everyspan.cost.shapes import UsageDialect
 from everyspan.cost.usage import usage_from
-from everyspan.instrument.answers import Answered, get
+from everyspan.instrument.answers import Answered
+from everyspan.instrument.fields import get, plain
 from everyspan.instrument.openai.chat import text
 from everyspan.instrument.sdk.answer import Told
 from everyspan.record.growing import GrowingMessage
@@ -129,6 +130,7 @@ def _plain(thing: Any) -> dict[str, Any]:
     """What an object of the SDK holds, without what it does not say."""
     if isinstance(thing, dict):
         return dict(thing)
-    dump = getattr(thing, "model_dump", None)
-    held = dump() if callable(dump) else {}
+    held = plain(thing)
+    if type(held) is not dict:
+        return {}
     return {name: value for name, value in held.items() if value is not None}

@@ -9,7 +9,8 @@ from typing import Any
 
 from everyspan.cost.shapes import UsageDialect
 from everyspan.cost.usage import usage_from
-from everyspan.instrument.answers import Answered, get
+from everyspan.instrument.answers import Answered
+from everyspan.instrument.fields import get
 from everyspan.instrument.openai.chat import text
 from everyspan.instrument.sdk.answer import Told
 from everyspan.model.usage import Usage

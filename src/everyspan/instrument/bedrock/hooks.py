@@ -14,11 +14,11 @@ from opentelemetry.trace import Tracer
 
 from everyspan.errors import BudgetExceeded
 from everyspan.instrument import patch
-from everyspan.instrument.answers import get
 from everyspan.instrument.bedrock import converse, invoked
 from everyspan.instrument.bedrock.converse import ConverseReader
 from everyspan.instrument.bedrock.invoked import InvokedReader
 from everyspan.instrument.bedrock.watched import watch_body, watch_events
+from everyspan.instrument.fields import get
 from everyspan.instrument.imports import when_imported
 from everyspan.instrument.openai.chat import text
 from everyspan.instrument.sdk.answer import Origin, Reader, SdkAnswer

@@ -7,10 +7,11 @@ from typing import Any
 
 from everyspan.cost.shapes import UsageDialect
 from everyspan.cost.usage import usage_from
-from everyspan.instrument.answers import Answered, get
+from everyspan.instrument.answers import Answered
 from everyspan.instrument.anthropic.messages import MessagesReader
 from everyspan.instrument.bedrock import converse
 from everyspan.instrument.bedrock.converse import ConverseReader
+from everyspan.instrument.fields import get
 from everyspan.instrument.openai.chat import ChatReader, text
 from everyspan.instrument.sdk.answer import Reader, Told
 from everyspan.instrument.sdk.bodies import decoded

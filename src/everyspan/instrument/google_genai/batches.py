@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from everyspan.instrument.answers import get
+from everyspan.instrument.fields import get
 from everyspan.instrument.google_genai.content import EmbeddingsReader, GeminiReader
 from everyspan.instrument.openai.chat import text
 from everyspan.instrument.sdk.answer import Origin

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from everyspan.instrument.answers import Answered, get
+from everyspan.instrument.answers import Answered
+from everyspan.instrument.fields import get
 from everyspan.instrument.openai.chat import text
 from everyspan.instrument.sdk.answer import Told
 from everyspan.instrument.sdk.bodies import decoded

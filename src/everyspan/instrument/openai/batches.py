@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from everyspan.instrument.answers import get
+from everyspan.instrument.fields import get
 from everyspan.instrument.openai.chat import text
 from everyspan.instrument.openai.endpoints import ENDPOINTS
 from everyspan.instrument.sdk.answer import Origin
@@ -37,7 +36,7 @@ def result_of(line: Any, origin: Origin) -> Result | None:
     if path is None or get(response, "status_code") != 200:
         return None
     asked = ENDPOINTS[path]({"model": text(body, "model") or ""}, origin)
-    return Result(replace(asked, reader=BatchReader(asked.reader)), body, custom_id)
+    return Result(asked._replace(reader=BatchReader(asked.reader)), body, custom_id)
 
 
 def _failure(line: Any, response: Any, body: Any) -> Failure | None:

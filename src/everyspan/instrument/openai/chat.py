@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from everyspan.cost.usage import usage_from
-from everyspan.instrument.answers import Answered, get, grow, read_chunks, read_tier, read_usage, read_whole
+from everyspan.instrument.answers import Answered, grow, read_chunks, read_tier, read_usage, read_whole
+from everyspan.instrument.fields import get
 from everyspan.instrument.sdk.answer import Told
 from everyspan.record.growing import GrowingMessage
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from opentelemetry.trace import Tracer
@@ -74,9 +75,13 @@ class OpenAIHooks:
 
 
 def _origin(client: Any) -> Origin:
-    host = getattr(client.base_url, "host", "") or ""
+    return _origin_of(type(client).__mro__, getattr(client.base_url, "host", "") or "")
+
+
+@lru_cache(maxsize=256)
+def _origin_of(kinds: tuple[type, ...], host: str) -> Origin:
     if host.endswith((".openai.azure.com", ".cognitiveservices.azure.com")) or any(
-        "Azure" in cls.__name__ for cls in type(client).__mro__
+        "Azure" in cls.__name__ for cls in kinds
     ):
         return Origin("azure.ai.openai", host)
     return Origin(_HOSTS.get(host, "openai"), host)

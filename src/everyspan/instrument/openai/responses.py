@@ -7,7 +7,8 @@ from typing import Any
 
 from everyspan.cost.shapes import UsageDialect
 from everyspan.cost.usage import usage_from
-from everyspan.instrument.answers import Answered, get, read_tier, read_usage
+from everyspan.instrument.answers import Answered, read_tier, read_usage
+from everyspan.instrument.fields import get
 from everyspan.instrument.openai.chat import text
 from everyspan.instrument.sdk.answer import Told
 from everyspan.record.growing import GrowingMessage

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from everyspan.instrument.answers import get
+from everyspan.instrument.fields import get
 from everyspan.settings import AskForUsage
 
 _SAFE_HOSTS = frozenset(

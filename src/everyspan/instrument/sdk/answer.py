@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, Protocol
 from opentelemetry.util.types import AttributeValue
 
 from everyspan.cost.usage import attributes_of
-from everyspan.instrument.answers import Answered
+from everyspan.instrument.answers import Answered, write_part
 from everyspan.model.usage import Usage
 from everyspan.record import names
 from everyspan.record.call import Call, End
 from everyspan.record.growing import GrowingMessage
-from everyspan.record.registry import Arrived, Registry
+from everyspan.record.registry import Registry
 
 
 class Origin(NamedTuple):
@@ -61,7 +61,7 @@ class SdkAnswer:
         self._origin = origin
         self._whole: Any = None
         self._chunks: list[Any] = []
-        self._growing = GrowingMessage()
+        self._growing: GrowingMessage | None = None
         self._parts = self._grown = 0
         self.request_id = ""
 
@@ -82,23 +82,15 @@ class SdkAnswer:
     def keep_part(self, call: Call) -> None:
         """See `Answer`."""
         fresh, self._grown = self._chunks[self._grown :], len(self._chunks)
+        growing = self._growing = self._growing or GrowingMessage()
         found: dict[str, AttributeValue] = {}
         for chunk in fresh:
-            self._reader.grow(self._growing, chunk)
+            self._reader.grow(growing, chunk)
             if not self._parts:
                 found.update(_early(self._reader.told(chunk)))
         if not self._parts:
             found[names.TIME_TO_FIRST_CHUNK] = call.first_chunk_ns / 1e9
-        grown: dict[str, tuple[str, str]] = {}
-        if self._registry.for_otlp:
-            grown[names.OUTPUT_MESSAGES] = self._growing.take_genai()
-        if self._registry.for_langfuse:
-            grown[names.LANGFUSE_OUTPUT] = self._growing.take_chat()
-        grows = [(name, text) for name, (text, _) in grown.items() if text]
-        closes = {name: end for name, (_, end) in grown.items() if end}
-        if found or grows:
-            self._parts += 1
-            self._registry.write_part(call.span, self._parts, Arrived(found, grows, closes))
+        self._parts += write_part(call, self._registry, growing, found, number=self._parts + 1)
 
     def attributes(self, call: Call, end: End) -> Mapping[str, AttributeValue]:
         """The attributes of the ended call."""

@@ -6,12 +6,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from opentelemetry import context as otel_context
 from opentelemetry.trace import SpanKind, Tracer
 
 from everyspan.instrument import langfuse_openai
 from everyspan.instrument.sdk.answer import SdkAnswer
 from everyspan.instrument.sdk.request import Asked, request_attributes
+from everyspan.record import otel_context
 from everyspan.record.budget import limits
 from everyspan.record.call import Call, Entered, current, end_of
 from everyspan.record.opening import start_span
@@ -44,7 +44,7 @@ class Calls:
             return None
         around = () if is_spent else limits()
         try:
-            name, context = f"{asked.operation} {asked.model}".strip(), otel_context.get_current()
+            name, context = f"{asked.operation} {asked.model}".strip(), otel_context.current()
             attributes = request_attributes(asked, self.registry)
             said = langfuse_openai.take()
             if said is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from opentelemetry.util.types import AttributeValue
 
@@ -39,9 +39,8 @@ _PARAMETERS = {
 _PARAMETER_NAMES = frozenset(_PARAMETERS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A request that is about to be made."""
+class Asked(NamedTuple):
+    """A request that is about to be made; name its fields. A frozen dataclass takes ten times as long to make."""
 
     operation: str
     """`gen_ai.operation.name`."""
@@ -51,7 +50,7 @@ class Asked:
     messages: Any = None
     """Messages in a chat shape, or a text; None for none."""
     tools: Any = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = MappingProxyType({})
     """Where the parameters of the model stand."""
     stream: bool = False
     user: str = ""
