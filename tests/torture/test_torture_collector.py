@@ -14,7 +14,7 @@ import pytest
 from everyspan.collector.accept import Envelope, seal
 from everyspan.collector.inbox import Inbox
 from tests.collector_kills import ServerProcess, killed_again_and_again
-from tests.collector_requests import START_NS, body, generation, get, post, settled
+from tests.collector_requests import START_NS, Answer, body, generation, get, post, settled
 from tests.torture.conftest import Report
 from tests.torture.scores import Score
 
@@ -67,18 +67,26 @@ def filled_inbox(directory: Path, *, size_mib: int, spans_each: int) -> int:
     return made
 
 
+def started(directory: Path, number: int) -> tuple[ServerProcess, Answer, float]:
+    """A server, its answer to one more call, and the seconds to that: with the import of everything, which is new."""
+    began = time.monotonic()
+    server = ServerProcess(directory)
+    answer = post(f"{server.url}/v1/traces", body(generation(number)))
+    return server, answer, time.monotonic() - began
+
+
 @pytest.mark.parametrize("spans_each", [512, 1], ids=["of 512 spans", "of one span"])
 def test_a_collector_answers_soon_however_much_waits_in_its_inbox_and_stores_all_of_it(
     quick_disk: Path, report: Report, full: bool, spans_each: int
 ) -> None:
     size_mib = 1024 if full else 16
-    made = filled_inbox(quick_disk, size_mib=size_mib, spans_each=spans_each)
+    made = filled_inbox(quick_disk / "full", size_mib=size_mib, spans_each=spans_each)
+    other, _, empty_s = started(quick_disk / "empty", 1)
+    other.end(signal.SIGTERM)
+    other.close()
 
-    began = time.monotonic()
-    server = ServerProcess(quick_disk)
-    # The first number counts the import of everything by a fresh interpreter, too.
-    taken = post(f"{server.url}/v1/traces", body(generation(made + 1)))
-    answered_s = time.monotonic() - began
+    server, taken, answered_s = started(quick_disk / "full", made + 1)
+    began = time.monotonic() - answered_s
     pending = get(f"{server.url}/api/v1/health").json["inbox_pending"]
     health = settled(server.url)
     stored_s = time.monotonic() - began
@@ -92,13 +100,14 @@ def test_a_collector_answers_soon_however_much_waits_in_its_inbox_and_stores_all
             ok=total["calls"],
             lost=made + 1 - total["calls"],
             cost_difference=Decimal(total["cost"]) - (made + 1) * CALL_USD,
-            figures=f"{size_mib} MiB in the inbox, {answered_s:.1f} s to the first 200, "
+            figures=f"{size_mib} MiB in the inbox, {answered_s:.1f} s to the first 200 (empty: {empty_s:.1f}), "
             f"{stored_s:.0f} s until all was stored",
         )
     )
     assert taken.status == 200
     assert pending > 0
-    assert answered_s < MOST_RECOVERY_S
+    # A machine that is slow to start any server says nothing about the inbox.
+    assert answered_s < max(MOST_RECOVERY_S, 3 * empty_s)
     assert total["calls"] == made + 1
     assert Decimal(total["cost"]) == (made + 1) * CALL_USD
     assert health["quarantined"] == 0
