@@ -30,6 +30,7 @@ class LangfuseHooks:
     def install(self) -> None:
         """Hook the SDK now if it is loaded, else at its import."""
         when_imported("langfuse._client.span_processor", self._hook)
+        when_imported("langfuse._client.get_client", self._know_project)
 
     def _hook(self, module: ModuleType) -> None:
         def construct(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -42,6 +43,11 @@ class LangfuseHooks:
             for processor in chain(provider):
                 if isinstance(processor, module.LangfuseSpanProcessor):
                     self._take_over(processor, module)
+
+    def _know_project(self, module: ModuleType) -> None:
+        # `@observe` puts there what it is called with as `langfuse_public_key` (SDK 3 to 5).
+        current = module._current_public_key
+        self._registry.current_project = lambda: current.get(None)
 
     def _take_over(self, processor: Any, module: ModuleType) -> None:
         try:

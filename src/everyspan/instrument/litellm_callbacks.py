@@ -7,7 +7,7 @@ already; the callback keeps its proxy and guardrail spans, and its destination b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
@@ -71,12 +71,19 @@ class LitellmCallbackHooks:
         try:
             dialect = _OURS.get(type(args[0]).__name__)
             if dialect is not None and isinstance(processor, BatchSpanProcessor):
-                take_over(
-                    processor, self._registry, self._providers.shadows, dialect=dialect, choose=self._known
-                )
+                of_request = len(args) > 1 or any(each is not None for each in kwargs.values())
+                choose = self._of_request if of_request else self._known
+                take_over(processor, self._registry, self._providers.shadows, dialect=dialect, choose=choose)
         except Exception as error:  # noqa: BLE001 - the callback goes on with its own queue
             TALLY.fault("take over litellm's span processor", error)
         return processor
+
+    def _of_request(self, destination: Destination) -> Destination:
+        """The destination of the keys that came with a request: calls that do not name it stay out of it."""
+        known = self._known(destination)
+        if all(outlet.destination.id != known.id for outlet in self._registry.outlets):
+            self._registry.reserved |= {known.id}
+        return known
 
     def _known(self, destination: Destination) -> Destination:
         """The Langfuse destination we have for the same key, if any.
@@ -110,9 +117,20 @@ def _is_taken(logger: Any) -> bool:
 
 def _unless_taken(instead: Callable[[], Any]) -> patch.Wrapper:
     def method(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return instead() if _is_taken(args[0]) else original(*args, **kwargs)
+        about = args[1] if len(args) > 1 else kwargs.get("kwargs")
+        if not _is_taken(args[0]) or _is_for_another(args[0], about):
+            return original(*args, **kwargs)
+        return instead()
 
     return method
+
+
+def _is_for_another(logger: Any, about: Any) -> bool:
+    """Whether a request has keys of its own, whose project is not the callback's: litellm then tells of it there."""
+    said = about.get("standard_callback_dynamic_params") if isinstance(about, Mapping) else None
+    key = said.get("langfuse_public_key") if isinstance(said, Mapping) else None
+    own = _destination(logger, Dialect.LANGFUSE) if key else None
+    return bool(key) and (own is None or own.account != key)
 
 
 def _set_attributes(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -127,7 +145,7 @@ def _set_attributes(original: Callable[..., Any], args: tuple[Any, ...], kwargs:
 
 def _handle_failure(original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The failed call has its span; what is left to do is to end the proxy's (litellm >= 1.90)."""
-    if not _is_taken(args[0]):
+    if not _is_taken(args[0]) or _is_for_another(args[0], args[1] if len(args) > 1 else kwargs.get("kwargs")):
         return original(*args, **kwargs)
     logger, *rest = args
     end_proxy_span = getattr(logger, "_end_proxy_span_from_kwargs", None)

@@ -118,6 +118,9 @@ def _read(operation: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], regi
         if parameters:
             found[names.LANGFUSE_PARAMETERS] = as_json(parameters)
     _write_metadata(found, metadata, kwargs)
+    project = kwargs.get("langfuse_public_key") or metadata.get("langfuse_public_key")
+    if isinstance(project, str) and registry.for_langfuse:
+        found[names.LANGFUSE_PROJECT] = project
     name = metadata.get("generation_name") or f"{operation} {model}".strip()
     return Request(str(name), model, found, _parent(metadata))
 

@@ -37,6 +37,7 @@ ENVIRONMENT = "deployment.environment.name"
 
 # Langfuse, OtelIngestionProcessor: what its server reads first.
 BATCH_CUSTOM_ID = "everyspan.batch.custom_id"
+LANGFUSE_PROJECT = "everyspan.langfuse.public_key"
 LANGFUSE_TYPE = "langfuse.observation.type"
 LANGFUSE_INPUT = "langfuse.observation.input"
 LANGFUSE_OUTPUT = "langfuse.observation.output"

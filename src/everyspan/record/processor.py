@@ -8,9 +8,10 @@ from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import get_current_span
 
 from everyspan.model.destination import Destination, Dialect
-from everyspan.record import ambient
+from everyspan.record import ambient, names
 from everyspan.record.ledger import is_entry
 from everyspan.record.registry import Outlet, Registry
 from everyspan.record.shadows import Shadows, is_ours, looks_like_a_model_call
@@ -45,6 +46,8 @@ class EveryspanProcessor(SpanProcessor):
             said = ambient.attributes()
             if said:
                 span.set_attributes(said)
+            if self._registry.for_langfuse:
+                self._note_project(span, parent_context)
             self._shadows.began(span)
             outlets, _ = self._outlets(span)
             for outlet in outlets:
@@ -66,6 +69,17 @@ class EveryspanProcessor(SpanProcessor):
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("record a span", error)
 
+    def _note_project(self, span: Span, parent_context: Context | None) -> None:
+        """Say on a span which Langfuse project it belongs to: what was said for it, around it or above it."""
+        if names.LANGFUSE_PROJECT in (span.attributes or {}):
+            return
+        project = self._registry.current_project()
+        if project is None and span.parent is not None:
+            above = get_current_span(parent_context)
+            project = _project_of(above) if isinstance(above, ReadableSpan) else None
+        if project is not None:
+            span.set_attribute(names.LANGFUSE_PROJECT, project)
+
     @property
     def keeps_ledger(self) -> bool:
         """Whether calls that the provider's sampler declines are recorded as entries of the ledger."""
@@ -84,6 +98,8 @@ class EveryspanProcessor(SpanProcessor):
 
     def _wanted(self, destination: Destination, span: ReadableSpan) -> bool:
         """Langfuse makes an observation of every span, so it gets model calls and what stands above them only."""
+        if self._registry.withholds(destination, span):
+            return False
         scope = span.instrumentation_scope
         if scope is not None and scope.name == _LANGFUSE_SCOPE:
             # A span of Langfuse's SDK belongs to the project of its own key.
@@ -104,6 +120,14 @@ class EveryspanProcessor(SpanProcessor):
 
     def shutdown(self) -> None:
         """Nothing to do: records are on disk, and the log stays open for spans that end later."""
+
+
+def _project_of(span: ReadableSpan) -> str | None:
+    scope = span.instrumentation_scope
+    said = (span.attributes or {}).get(names.LANGFUSE_PROJECT)
+    if said is None and scope is not None and scope.name == _LANGFUSE_SCOPE:
+        said = (scope.attributes or {}).get("public_key")
+    return said if isinstance(said, str) else None
 
 
 def chain(provider: Any) -> tuple[SpanProcessor, ...]:

@@ -85,7 +85,11 @@ class Registry:
         """Whether a receiver reads Langfuse's."""
         self.masked: frozenset[str] = frozenset()
         """Ids of destinations before whose log a filter or mask of the user's stands, which sees whole spans only."""
+        self.reserved: frozenset[str] = frozenset()
+        """Ids of Langfuse destinations that get those spans alone which name their project."""
         self._begun = BegunSpans()
+        self.current_project: Callable[[], str | None] = _no_project
+        """The public key of the Langfuse project that the code which runs now was said to belong to."""
 
     def forked(self) -> None:
         """In a forked child: another thread may have held the lock, and is not here to give it back."""
@@ -103,6 +107,12 @@ class Registry:
             self.for_langfuse = self.for_langfuse or destination.dialect is Dialect.LANGFUSE
             return outlet
 
+    def withholds(self, destination: Destination, span: object) -> bool:
+        """Whether a destination is reserved for spans that name its project, and this one does not."""
+        if destination.id not in self.reserved:
+            return False
+        return (getattr(span, "attributes", None) or {}).get(names.LANGFUSE_PROJECT) != destination.account
+
     def describe(self, more: Mapping[str, object]) -> None:
         """Tell every destination something about this process. Never raises."""
         for outlet in self.outlets:
@@ -115,6 +125,8 @@ class Registry:
     def write_start(self, outlet: Outlet, span: ReadableSpan) -> None:
         """Put a span that has just begun on disk, so that the death of the process cannot hide it. Never raises."""
         try:
+            if _is_anothers(outlet.destination, span):
+                return
             log = outlet.log
             if is_entry(span):
                 span = entry_of(span)
@@ -142,7 +154,13 @@ class Registry:
         Args:
             number: from 1, counting the parts of this answer.
         """
-        outlets = [each for each in self.outlets if each.destination.id not in self.masked]
+        outlets = [
+            each
+            for each in self.outlets
+            if each.destination.id not in self.masked
+            and not _is_anothers(each.destination, span)
+            and not self.withholds(each.destination, span)
+        ]
         if not outlets or not span.is_recording():
             return
         context = span.get_span_context()
@@ -164,6 +182,8 @@ class Registry:
         its parent's `with` block, and after the logs were closed at the end of the process; such ends are counted.
         """
         try:
+            if _is_anothers(outlet.destination, span):
+                return
             if extra is not None and outlet.destination.dialect is Dialect.LANGFUSE:
                 span = unbilled_for_langfuse(span)
             if is_entry(span):
@@ -199,3 +219,15 @@ class Registry:
             span = ShedSpan(span)
             TALLY.shed += names.SHED in (span.attributes or {})
         return encode_span(span, extra=extra)
+
+
+def _no_project() -> str | None:
+    return None
+
+
+def _is_anothers(destination: Destination, span: object) -> bool:
+    """Whether a span belongs to another Langfuse project than this one. What is no Langfuse gets all."""
+    if destination.dialect is not Dialect.LANGFUSE:
+        return False
+    project = (getattr(span, "attributes", None) or {}).get(names.LANGFUSE_PROJECT)
+    return project is not None and project != destination.account
