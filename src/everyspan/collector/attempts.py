@@ -2,8 +2,8 @@
 
 That the server died while it had a body in hand does not say that the body did it: somebody who kills the server again
 and again meets the same body, the oldest one, each time. So a few deaths make a body suspect, and what is seen of it
-decides: an error that it raises, or the end of another process that does nothing but read it. Only many deaths, which
-nobody else can have caused, decide without that.
+decides: an error that it raises, or the end of another process that does nothing but read it. Only many deaths in a
+row, more than anybody else is likely to cause, decide without that.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ MOST_FAILURES = 3
 """Errors that a body may raise before it is set aside."""
 
 _SUSPECT_AFTER = 3
-_MOST_DEATHS = 8
+_MOST_DEATHS = 30
+"""Eight in a row were seen of a body that did nothing, where each server lived for less than a busy second."""
 
 
 class Attempts:
