@@ -215,3 +215,17 @@ def test_vertex_and_bedrock_are_recorded_under_their_own_names(
     assert providers == ["gcp.vertex_ai", "gcp.vertex_ai", "aws.bedrock"]
     assert [call.attributes["gen_ai.usage.output_tokens"] for call in calls] == [8, 8, 8]
     assert all(call.attributes["everyspan.cost.state"] == "computed" for call in calls)
+
+
+def test_on_bedrock_the_id_that_was_asked_says_where_the_model_ran_and_so_the_price(
+    provider: FakeProvider, recorded: Recording
+) -> None:
+    bedrock = anthropic.AnthropicBedrock(
+        aws_access_key="a", aws_secret_key="b", aws_region="us-east-1", base_url=provider.url, max_retries=0
+    )
+
+    for place in ("us", "global"):
+        bedrock.messages.create(**message() | {"model": f"{place}.anthropic.claude-haiku-4-5-20251001-v1:0"})
+
+    regional, anywhere = (Decimal(str(call.attributes["everyspan.cost.total"])) for call in recorded.calls())
+    assert regional == anywhere * Decimal("1.1")

@@ -103,11 +103,18 @@ class SdkAnswer:
             self._reader.read_chunks(answered, self._chunks)
         if self.request_id:
             answered.more[names.REQUEST_ID] = self.request_id
+        if answered.provider == "aws.bedrock" and _says_less(answered.model, call.model):
+            answered.model = None
         return self.finish(answered, call, end)
 
     def finish(self, answered: Answered, call: Call, end: End) -> Mapping[str, AttributeValue]:
         """The attributes of what was read."""
         return answered.attributes(call, end, self._registry)
+
+
+def _says_less(answered: str | None, asked: str) -> bool:
+    """Whether an answer has the bare name of a model whose id, as asked, says the place, too, and so the price."""
+    return answered is not None and "." not in answered and "." in asked.rpartition("/")[2]
 
 
 def _early(told: Told) -> dict[str, AttributeValue]:
