@@ -60,9 +60,7 @@ class LitellmBatchHooks:
                     kwargs.get("custom_llm_provider") or (args[2] if len(args) > 2 else None) or "openai"
                 )
                 origin = Origin(str(provider), "")
-                lines = Lines(self._calls, None, lambda _, line: _result_of(line, origin))
-                lines.saw(file)
-                lines.ended()
+                Lines(self._calls, None, lambda _, line: _result_of(line, origin)).saw_whole(file)
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("read a batch's results", error)
         return answer

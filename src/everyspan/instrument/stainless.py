@@ -77,9 +77,7 @@ class StainlessHooks:
                     answer._raw_iterator, Lines(self._calls, args[0], self._library.batch_line)
                 )
             elif kind == "HttpxBinaryResponseContent" and may_be_results(answer.content):
-                lines = Lines(self._calls, args[0], self._library.batch_line)
-                lines.saw(answer.content)
-                lines.ended()
+                Lines(self._calls, args[0], self._library.batch_line).saw_whole(answer.content)
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("read a batch's results", error)
         return answer

@@ -13,7 +13,7 @@ from everyspan.instrument.bedrock import converse
 from everyspan.instrument.bedrock.converse import ConverseReader
 from everyspan.instrument.fields import get
 from everyspan.instrument.openai.chat import ChatReader, text
-from everyspan.instrument.sdk.answer import Reader, Told
+from everyspan.instrument.sdk.answer import Reader, Told, says_maker
 from everyspan.instrument.sdk.bodies import decoded
 from everyspan.record.growing import GrowingMessage
 
@@ -60,8 +60,7 @@ class InvokedReader:
 
     def __init__(self, model: str, operation: str) -> None:
         self._operation = operation
-        # A model's own answer calls it by another name, which says nothing of where it ran; that decides the price.
-        self._is_named = "." in model.rpartition("/")[2]
+        self._is_named = says_maker(model)
         self.in_headers: dict[str, int] = {}
         """Bedrock's own counts of an answer in one piece."""
         self._tier: str | None = None

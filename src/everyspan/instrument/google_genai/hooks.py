@@ -108,9 +108,7 @@ class GoogleGenaiHooks:
         try:
             if isinstance(file, bytes) and may_be_results(file):
                 origin = _origin(args[0])
-                lines = Lines(self._calls, None, lambda _, line: result_of(line, origin))
-                lines.saw(file)
-                lines.ended()
+                Lines(self._calls, None, lambda _, line: result_of(line, origin)).saw_whole(file)
         except Exception as error:  # noqa: BLE001 - the guard of this entry point
             TALLY.fault("read a batch's results", error)
         return file

@@ -103,7 +103,11 @@ class SdkAnswer:
             self._reader.read_chunks(answered, self._chunks)
         if self.request_id:
             answered.more[names.REQUEST_ID] = self.request_id
-        if answered.provider == "aws.bedrock" and _says_less(answered.model, call.model):
+        if (
+            answered.provider == "aws.bedrock"
+            and says_maker(call.model)
+            and "." not in (answered.model or "")
+        ):
             answered.model = None
         return self.finish(answered, call, end)
 
@@ -112,9 +116,12 @@ class SdkAnswer:
         return answered.attributes(call, end, self._registry)
 
 
-def _says_less(answered: str | None, asked: str) -> bool:
-    """Whether an answer has the bare name of a model whose id, as asked, says the place, too, and so the price."""
-    return answered is not None and "." not in answered and "." in asked.rpartition("/")[2]
+def says_maker(model: str) -> bool:
+    """Whether an id of Bedrock's names who made the model, and with that, where it matters, the place.
+
+    A model's own answer calls it by its bare name, which says nothing of where it ran; that decides the price.
+    """
+    return "." in model.rpartition("/")[2]
 
 
 def _early(told: Told) -> dict[str, AttributeValue]:

@@ -114,6 +114,11 @@ class Lines:
         self._record(self._pending)
         self._pending = b""
 
+    def saw_whole(self, file: bytes) -> None:
+        """A file in one piece."""
+        self.saw(file)
+        self.ended()
+
     def _record(self, line: bytes) -> None:
         try:
             result = self._read(self._client, decoded(line)) if line.strip() else None

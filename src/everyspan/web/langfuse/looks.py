@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
@@ -80,6 +80,11 @@ class Said(NamedTuple):
     def value(self) -> Any:
         """What to compare with, unchecked."""
         return self.each.get("value")
+
+
+def any_of(column: str, values: Iterable[str]) -> dict[str, Any]:
+    """The condition that a column has one of these texts."""
+    return {"type": "stringOptions", "column": column, "operator": "any of", "value": list(values)}
 
 
 def read_conditions(said: str) -> list[Any]:

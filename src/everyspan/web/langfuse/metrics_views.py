@@ -13,12 +13,12 @@ from everyspan.store.rows import SpanRow
 from everyspan.store.scores import Score, ScoreFilter, SpanFilter
 from everyspan.store.store import Store
 from everyspan.web.langfuse import shapes
-from everyspan.web.langfuse.exchange import RequestError
 from everyspan.web.langfuse.filters import COLUMNS, filter_of
 from everyspan.web.langfuse.gathered import Seen
 from everyspan.web.langfuse.looks import Columns, condition_of, look_of
 from everyspan.web.langfuse.metrics_query import Query, View
-from everyspan.web.langfuse.score_lists import SCORE, TracesOfScores
+from everyspan.web.langfuse.observations import every_span
+from everyspan.web.langfuse.score_lists import SCORE, TracesOfScores, every_score
 from everyspan.web.langfuse.trace_filters import IN_ITS_SPANS, traces_of
 from everyspan.web.langfuse.trace_search import TraceSearch
 
@@ -84,8 +84,8 @@ VIEWS = {
         View(name="scores-categorical", dimensions=(*_SCORE_DIMENSIONS, "stringValue"), measures=()),
     )
 }
-_AT_ONCE = 1000
 _MOST_OBSERVATIONS = 10_000
+_LESS = "narrow the times or the filters"
 _MOST_SCORES = 50_000
 _MOST_TRACES_OF_SCORES = 1000
 _MILLI = Decimal(10**6)
@@ -111,18 +111,11 @@ def _observations(store: Store, query: Query) -> Iterator[Seen]:
         since_ns=query.since_ns,
         until_ns=query.until_ns,
         conditions=found.conditions,
-        limit=_AT_ONCE,
     )
-    seen = 0
-    while rows := store.list_spans(wanted):
-        seen += len(rows)
-        if seen > _MOST_OBSERVATIONS:
-            raise _too_many(_MOST_OBSERVATIONS, "observations")
-        for row in rows:
-            shown = shapes.observation(row)
-            if found.fits(shown):
-                yield Seen(row.start_ns, _values_of(row, shown), _numbers_of(row))
-        wanted = replace(wanted, before=(rows[-1].start_ns, rows[-1].key))
+    for row in every_span(store, wanted, most=_MOST_OBSERVATIONS, less=_LESS):
+        shown = shapes.observation(row)
+        if found.fits(shown):
+            yield Seen(row.start_ns, _values_of(row, shown), _numbers_of(row))
 
 
 def _values_of(row: SpanRow, shown: dict[str, Any]) -> dict[str, Any]:
@@ -196,15 +189,8 @@ def _every_score(store: Store, query: Query) -> Iterator[Score]:
         data_types=_KINDS[query.view.name],
         since_ns=query.since_ns,
         until_ns=query.until_ns,
-        limit=_AT_ONCE,
     )
-    seen = 0
-    while found := store.list_scores(wanted):
-        seen += len(found)
-        if seen > _MOST_SCORES:
-            raise _too_many(_MOST_SCORES, "scores")
-        yield from found
-        wanted = replace(wanted, before=(found[-1].at_ns, found[-1].id))
+    return every_score(store, wanted, most=_MOST_SCORES, less=_LESS)
 
 
 def _values_of_score(kept: Score) -> dict[str, Any]:
@@ -227,9 +213,3 @@ def _plain(value: Any) -> Any:
 
 def _at(at_ns: int) -> datetime:
     return datetime.fromtimestamp(at_ns // 10**9, UTC)
-
-
-def _too_many(most: int, what: str) -> RequestError:
-    return RequestError(
-        f"that is more than {most} {what} to look at one by one; narrow the times or the filters"
-    )

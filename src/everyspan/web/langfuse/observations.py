@@ -15,6 +15,7 @@ from everyspan.web.langfuse import shapes
 from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint, missing, paged, position_of
 from everyspan.web.langfuse.filters import Filter, filter_of, read_filter
 from everyspan.web.langfuse.ids import span_id_of, trace_id_of
+from everyspan.web.langfuse.looks import any_of
 
 _MOST_ROWS = 1000
 _MOST_LOOKED_AT = 5000
@@ -105,17 +106,9 @@ class Observations:
 
     def _fitting(self, wanted: SpanFilter, looked_at: Filter) -> Iterator[SpanRow]:
         """Every span that fits: a page's number says nothing where the store cannot count."""
-        wanted = replace(wanted, skip=0, limit=_MOST_ROWS)
-        seen = 0
-        while found := self._store.list_spans(wanted):
-            seen += len(found)
-            if seen > _MOST_LOOKED_AT:
-                raise RequestError(
-                    f"that is more than {_MOST_LOOKED_AT} observations to look at one by one; "
-                    "narrow their times, or ask /api/public/v2/observations, which goes on from a cursor"
-                )
-            yield from (row for row in found if looked_at.fits(shapes.observation(row)))
-            wanted = replace(wanted, before=(found[-1].start_ns, found[-1].key))
+        less = "narrow their times, or ask /api/public/v2/observations, which goes on from a cursor"
+        rows = every_span(self._store, wanted, most=_MOST_LOOKED_AT, less=less)
+        return (row for row in rows if looked_at.fits(shapes.observation(row)))
 
     def legacy_observation(self, asked: Asked) -> object:
         """One span by its id."""
@@ -123,6 +116,22 @@ class Observations:
         for row in self._store.list_spans(wanted):
             return shapes.legacy_observation(row)
         raise missing(f"Observation {asked.path['id'][:80]!r}")
+
+
+def every_span(store: Store, wanted: SpanFilter, *, most: int, less: str) -> Iterator[SpanRow]:
+    """The spans of all pages.
+
+    Raises:
+        RequestError: there are more than `most`; `less` says how to ask for fewer.
+    """
+    wanted = replace(wanted, skip=0, limit=_MOST_ROWS)
+    seen = 0
+    while found := store.list_spans(wanted):
+        seen += len(found)
+        if seen > most:
+            raise RequestError(f"that is more than {most} observations to look at one by one; {less}")
+        yield from found
+        wanted = replace(wanted, before=(found[-1].start_ns, found[-1].key))
 
 
 def _narrowed(shown: dict[str, Any], groups: frozenset[str] | None) -> Mapping[str, Any]:
@@ -159,13 +168,8 @@ def _span_filter(asked: Asked, *, limit: int, skip: int = 0, cursor: str = "") -
 
 def _told(asked: Asked) -> Iterator[dict[str, Any]]:
     """The parameters that are more than a column of the store, as conditions."""
-    if environments := list(asked.several("environment")):
-        yield {
-            "type": "stringOptions",
-            "column": "environment",
-            "operator": "any of",
-            "value": environments,
-        }
+    if environments := asked.several("environment"):
+        yield any_of("environment", environments)
     for name in ("level", "version"):
         if value := asked.one(name):
             value = value.upper() if name == "level" else value

@@ -14,12 +14,13 @@ from everyspan.store.scores import Score, ScoreFilter
 from everyspan.store.store import Store
 from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint, paged, position_of
 from everyspan.web.langfuse.ids import span_id_of, trace_id_of
-from everyspan.web.langfuse.looks import Columns, Look, condition_of, look_of, read_conditions
+from everyspan.web.langfuse.looks import Columns, Look, any_of, condition_of, look_of, read_conditions
 from everyspan.web.langfuse.shapes import score, score_v3
 
 _AT_ONCE = 1000
 _MOST_LOOKED_AT = 10_000
 """Scores that one request looks at when the store cannot tell which ones fit."""
+_LESS = "narrow fromTimestamp and toTimestamp, or give name or traceId"
 _BOTH = (
     *("limit", "fields", "name", "source", "dataType", "environment", "configId", "queueId"),
     *("value", "traceId", "sessionId", "observationId", "fromTimestamp", "toTimestamp"),
@@ -69,7 +70,7 @@ class ScoreLists:
         if looks or of_traces:
             fitting = [
                 each
-                for each in self._every(wanted)
+                for each in every_score(self._store, wanted, most=_MOST_LOOKED_AT, less=_LESS)
                 if _fits(each, looks) and all(look(_about(traces.of(each)) or {}) for look in of_traces)
             ]
             found, total = fitting[start : start + limit], len(fitting)
@@ -104,18 +105,21 @@ class ScoreLists:
                 return {"data": data, "meta": {"limit": limit, "cursor": cursor}}
             wanted = replace(wanted, before=position_of(cursor), limit=_AT_ONCE)
 
-    def _every(self, wanted: ScoreFilter) -> Iterator[Score]:
-        wanted = replace(wanted, limit=_AT_ONCE)
-        seen = 0
-        while found := self._store.list_scores(wanted):
-            seen += len(found)
-            if seen > _MOST_LOOKED_AT:
-                raise RequestError(
-                    f"that is more than {_MOST_LOOKED_AT} scores to look at one by one; "
-                    "narrow fromTimestamp and toTimestamp, or give name or traceId"
-                )
-            yield from found
-            wanted = replace(wanted, before=(found[-1].at_ns, found[-1].id))
+
+def every_score(store: Store, wanted: ScoreFilter, *, most: int, less: str) -> Iterator[Score]:
+    """The scores of all pages.
+
+    Raises:
+        RequestError: there are more than `most`; `less` says how to ask for fewer.
+    """
+    wanted = replace(wanted, limit=_AT_ONCE)
+    seen = 0
+    while found := store.list_scores(wanted):
+        seen += len(found)
+        if seen > most:
+            raise RequestError(f"that is more than {most} scores to look at one by one; {less}")
+        yield from found
+        wanted = replace(wanted, before=(found[-1].at_ns, found[-1].id))
 
 
 class TracesOfScores:
@@ -246,12 +250,7 @@ def _any_value(values: tuple[str, ...], kinds: list[str]) -> Look:
 
 def _one_of(asked: Asked, *names: str) -> list[Look]:
     return [
-        look_of(
-            condition_of(
-                {"type": "stringOptions", "column": name, "operator": "any of", "value": list(values)}, SCORE
-            ),
-            SCORE,
-        )
+        look_of(condition_of(any_of(name, values), SCORE), SCORE)
         for name in names
         if (values := asked.several(name))
     ]

@@ -17,6 +17,7 @@ from everyspan.web.langfuse.looks import (
     Look,
     Said,
     Shown,
+    any_of,
     condition_of,
     look_of,
     read_conditions,
@@ -149,13 +150,8 @@ def _told(asked: Asked) -> Iterator[dict[str, Any]]:
     for name in ("name", "userId", "sessionId", "version", "release"):
         if value := asked.one(name):
             yield {"type": "string", "column": name, "operator": "=", "value": value}
-    if environments := list(asked.several("environment")):
-        yield {
-            "type": "stringOptions",
-            "column": "environment",
-            "operator": "any of",
-            "value": environments,
-        }
+    if environments := asked.several("environment"):
+        yield any_of("environment", environments)
     for tag in asked.query.get("tags", ()):
         if tag:
             yield {"type": "arrayOptions", "column": "tags", "operator": "all of", "value": [tag]}
