@@ -4,6 +4,7 @@ from __future__ import annotations
 
 LANGFUSE_2 = """
 import json
+from datetime import datetime, timezone
 from langfuse import Langfuse
 
 langfuse = Langfuse()
@@ -29,6 +30,17 @@ print(json.dumps({
     "sessions": [each.id for each in langfuse.fetch_sessions().data],
     "usage": [[each.usage.input, each.usage.output] for each in read.observations if each.name == "answer"],
     "by_type": [each.name for each in langfuse.fetch_observations(type="GENERATION").data],
+    "daily": [
+        [day.count_traces, day.count_observations, day.total_cost, [
+            [each.model, each.input_usage, each.output_usage, each.total_usage, each.count_traces,
+             each.count_observations]
+            for each in day.usage
+        ]]
+        for day in langfuse.client.metrics.daily(
+            page=1, limit=10, trace_name="checkout", user_id="u-1", tags=["a", "b"], environment=["default"],
+            from_timestamp=read.timestamp, to_timestamp=datetime.now(timezone.utc),
+        ).data
+    ],
 }))
 langfuse.shutdown()
 """

@@ -65,6 +65,9 @@ def test_an_sdk_takes_us_for_home_and_reads_back_what_it_sent(server: Server, ma
     )
     assert (read["scores"], read["usage"], read["cost"]) == (["mood", "quality"], [[1000, 100]], 0.0035)
     assert (read["listed"], read["sessions"]) == ([read["trace"]], ["s-1"])
+    if major == "2":  # the only one that has it
+        days = [[1, 3, 0.0035, [[None, 0, 0, 0, 1, 2], ["gpt-4o", 1000, 100, 1100, 1, 1]]]]
+        assert (read["daily"], read["by_type"]) == (days, ["answer"])
 
 
 @pytest.mark.parametrize("major", SDK)

@@ -23,7 +23,17 @@ MINUTES_LONG = (
 """Many inserts for what is a pure function of the rows. SQLite runs them, and by hand
 `EVERYSPAN_TEST_CLICKHOUSE=chdb pytest tests/contract/test_store_bills.py`."""
 CONTRACT = (
-    ("store_reads", "store_questions", "store_scores", "store_exactly_once", "store_twins", "store_http"),
+    (
+        *(
+            "store_reads",
+            "store_questions",
+            "store_scores",
+            "store_exactly_once",
+            "store_twins",
+            "store_http",
+        ),
+        "store_daily",
+    ),
     (
         *("store_bills", "store_upkeep", "store_served", "store_media", "store_measures", "cost_reprice"),
         "cost_repriced_groups",

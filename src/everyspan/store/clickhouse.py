@@ -20,6 +20,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from everyspan.errors import StoreError
 from everyspan.store import (
     clickhouse_costs,
+    clickhouse_daily,
     clickhouse_media,
     clickhouse_scores,
     clickhouse_traces,
@@ -32,6 +33,7 @@ from everyspan.store.clickhouse_address import Address
 from everyspan.store.clickhouse_columns import Ask
 from everyspan.store.clickhouse_schema import migrate
 from everyspan.store.conditions import Period, SpanField, SpanGroup
+from everyspan.store.daily import DailyFilter, DailyPage
 from everyspan.store.groups import (
     Each,
     GroupFilter,
@@ -213,6 +215,11 @@ class ClickHouseStore:
         """See `SingleStore.span_groups`."""
         with self._translated("read"):
             return clickhouse_scores.span_groups(self._ask, by, wanted, measures, each)
+
+    def daily(self, wanted: DailyFilter) -> DailyPage:
+        """See `SingleStore.daily`."""
+        with self._translated("read"):
+            return clickhouse_daily.daily(self._ask, wanted)
 
     def put_media(self, media: Media, content: bytes) -> None:
         """See `MediaStore.put_media`."""

@@ -15,6 +15,9 @@ INTERRUPTED = "interrupted"
 REVISED = "l:"
 """How the key of a row begins that a later one with the same key replaces, instead of being a repetition of it."""
 
+WHOLE_TRACE = f"{REVISED}trace:"
+"""How the key of a row begins that stands for a trace beside its observations, as Langfuse 2 sends it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanRow:

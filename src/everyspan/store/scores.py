@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from everyspan.store.conditions import Condition, Period, SpanField, SpanGroup
+from everyspan.store.daily import DailyFilter, DailyPage
 from everyspan.store.rows import SpanRow
 
 Position = tuple[int, str]
@@ -152,3 +153,6 @@ class SingleStore(Protocol):
             by: texts or tags; none for a group of all.
             measures: numbers. Tokens and cost are those of spans that count towards the bill.
         """
+
+    def daily(self, wanted: DailyFilter) -> DailyPage:
+        """What each day brought, the latest first: added up from all spans of the traces that fit."""

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-from everyspan.store import sqlite_media, sqlite_scores
+from everyspan.store import sqlite_daily, sqlite_media, sqlite_scores
 from everyspan.store.bodies import Squeezer
 from everyspan.store.conditions import Period, SpanField, SpanGroup
+from everyspan.store.daily import DailyFilter, DailyPage
 from everyspan.store.media import Media, Use
 from everyspan.store.rows import SpanRow
 from everyspan.store.scores import Score, ScoreFilter, SpanFilter
@@ -75,6 +76,11 @@ class Sides(ABC):
         """See `SingleStore.span_groups`."""
         with self.reading() as connection:
             return sqlite_scores.span_groups(connection.sql, by, wanted, measures, each)
+
+    def daily(self, wanted: DailyFilter) -> DailyPage:
+        """See `SingleStore.daily`."""
+        with self.reading() as connection:
+            return sqlite_daily.daily(connection.sql, wanted)
 
     def put_media(self, media: Media, content: bytes) -> None:
         """See `MediaStore.put_media`."""

@@ -19,7 +19,7 @@ _FEW_HITS = 1000
 
 
 @dataclass
-class _Search:
+class Search:
     """The traces of a filter as SQL: sources after FROM, and conditions. `nothing` when no trace can fit."""
 
     sources: str = "traces"
@@ -30,7 +30,7 @@ class _Search:
 
 def list_traces(connection: sqlite3.Connection, wanted: TraceFilter) -> list[TraceSummary]:
     """See `Store.list_traces`."""
-    search = _search(connection, wanted)
+    search = traces_that_fit(connection, wanted)
     if search.nothing:
         return []
     position = wanted.position()
@@ -54,7 +54,7 @@ def trace_totals(connection: sqlite3.Connection, wanted: TraceFilter) -> TraceTo
     if len(asked_for) < 2 and plain == replace(wanted, limit=plain.limit, before=""):
         kind, value = asked_for[0] if asked_for else (ALL, "")
         return totals_of(connection, kind, value, wanted.project)
-    search = _search(connection, wanted)
+    search = traces_that_fit(connection, wanted)
     if search.nothing:
         return TraceTotals()
     names = ("spans", "calls", "errors", "input_tokens", "output_tokens")
@@ -69,8 +69,9 @@ def trace_totals(connection: sqlite3.Connection, wanted: TraceFilter) -> TraceTo
     return totals(connection.execute(sql, search.where.values).fetchone())
 
 
-def _search(connection: sqlite3.Connection, wanted: TraceFilter) -> _Search:
-    search = _Search()
+def traces_that_fit(connection: sqlite3.Connection, wanted: TraceFilter) -> Search:
+    """Where the traces of a filter are found; its limit and `before` do not apply."""
+    search = Search()
     _by_facets(connection, wanted, search)
     if wanted.text and not search.nothing:
         _by_text(connection, wanted.text, search)
@@ -89,7 +90,7 @@ def _search(connection: sqlite3.Connection, wanted: TraceFilter) -> _Search:
     return search
 
 
-def _by_facets(connection: sqlite3.Connection, wanted: TraceFilter, search: _Search) -> None:
+def _by_facets(connection: sqlite3.Connection, wanted: TraceFilter, search: Search) -> None:
     """Let the rarest value lead; the others are looked up for each of its traces."""
     found: list[tuple[int, list[int]]] = []
     for kind in _KINDS:
@@ -114,7 +115,7 @@ def _by_facets(connection: sqlite3.Connection, wanted: TraceFilter, search: _Sea
         )
 
 
-def _by_text(connection: sqlite3.Connection, text: str, search: _Search) -> None:
+def _by_text(connection: sqlite3.Connection, text: str, search: Search) -> None:
     words = asked(text)
     if not words:
         search.nothing = True

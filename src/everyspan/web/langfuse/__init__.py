@@ -11,6 +11,7 @@ from everyspan.store.store import Store
 from everyspan.version import __version__
 from everyspan.web.endpoint import json_response
 from everyspan.web.guard import PROJECT
+from everyspan.web.langfuse.daily import Daily
 from everyspan.web.langfuse.ids import trace_id_of
 from everyspan.web.langfuse.ingestion import Ingestion
 from everyspan.web.langfuse.media import Files
@@ -36,6 +37,7 @@ def routes(store: Store) -> list[Route]:
         Observations(store),
         Traces(store),
         Ingestion(store),
+        Daily(store),
         Metrics(store),
         Files(store),
     ):

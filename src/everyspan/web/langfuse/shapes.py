@@ -8,7 +8,7 @@ from typing import Any
 from everyspan.cost.buckets import langfuse_usage_details
 from everyspan.model.usage import Usage
 from everyspan.store.reads import TraceSummary
-from everyspan.store.rows import REVISED, SpanRow
+from everyspan.store.rows import WHOLE_TRACE, SpanRow
 from everyspan.store.scores import Score
 from everyspan.web.as_json import parsed
 from everyspan.web.langfuse.exchange import iso
@@ -186,7 +186,7 @@ def level(row: SpanRow) -> str:
 
 def is_trace(row: SpanRow) -> bool:
     """Whether this row stands for a whole trace, as Langfuse 2 sends it beside its observations."""
-    return row.key.startswith(f"{REVISED}trace:")
+    return row.key.startswith(WHOLE_TRACE)
 
 
 def usage_details(usage: Usage) -> dict[str, int]:
