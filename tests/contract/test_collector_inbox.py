@@ -151,6 +151,28 @@ def test_a_body_that_was_damaged_on_disk_is_not_waited_for(tmp_path: Path, store
     assert names(store) == ["body 1", "body 3"]
 
 
+def test_what_was_moved_leaves_the_disk_and_what_comes_then_is_kept_as_before(
+    tmp_path: Path, store: FaultyStore
+) -> None:
+    def holds(word: bytes) -> list[Path]:
+        return [
+            file for file in (tmp_path / "inbox").rglob("*") if file.is_file() and word in file.read_bytes()
+        ]
+
+    with moving(tmp_path / "inbox", store) as (inbox, mover):
+        inbox.put(entry(1, name="a private word")).result()
+        wait_until(lambda: mover.pending == 0 and not holds(b"a private word"))
+        store.unavailable = 1_000_000
+        inbox.put(entry(2, name="another word")).result()
+        assert holds(b"another word")
+    store.unavailable = 0
+    with moving(tmp_path / "inbox", store) as (_, mover):
+        wait_until(lambda: mover.pending == 0)
+
+    assert names(store) == ["a private word", "another word"]
+    assert holds(b"another word") == []
+
+
 def test_all_that_wait_share_one_sync(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path / "inbox", cap_bytes=64 << 20)
 

@@ -117,6 +117,20 @@ class Inbox:
             backlog.finish()
             self._adopted.remove(backlog)
 
+    def let_go(self) -> bool:
+        """Delete what was moved out, if that is all there is: deleted texts must not live on here. For that thread.
+
+        False when something waits again.
+        """
+        for backlog in list(self._adopted):
+            batch = backlog.peek(limit_bytes=1)
+            while batch is not None and not batch.spans:  # its writer's last words
+                backlog.ack(batch)
+                batch = backlog.peek(limit_bytes=1)
+            if batch is None:
+                self.drained(backlog)
+        return self._log.let_go()
+
     def close(self) -> None:
         """Finish what waits, then give the directory up. What is not yet moved is adopted by the next start."""
         with self._changed:

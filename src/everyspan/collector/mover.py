@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from everyspan.clock import monotonic_s
 from everyspan.collector.attempts import Attempts
 from everyspan.collector.decoder import Decoder, read_all
 from everyspan.collector.inbox import Inbox
@@ -27,6 +28,8 @@ _CHUNK_BYTES = 2 << 20
 _MUCH_BYTES = 1 << 20
 """Batches of this size are worth a second process."""
 _DECODER_IDLE_S = 30.0
+_TIDY_EVERY_S = 5.0
+"""What was moved leaves the inbox's files as often as this, when nothing waits: each time costs a new file."""
 _SMALL_BYTES = 256 << 10
 _GATHER_S = 0.02
 _MOST_STARTS = 3
@@ -82,6 +85,8 @@ class Mover:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._pause_s = 0.0
+        self._untidy = False
+        self._tidy_at_s = 0.0
         self.moved = Moved()
         self._decoder = decoder or Decoder(limits)
         self._starts_left = _MOST_STARTS if _PROCESSORS > 1 else 0
@@ -116,19 +121,36 @@ class Mover:
         while not self._stopping.is_set():
             self._wake.clear()
             if not self._guarded_round():
-                patience_s = self._pause_s or (_DECODER_IDLE_S if self._decoder.pid else None)
-                if not self._wake.wait(patience_s) and not self._pause_s:
-                    self._decoder.close()
+                self._rest()
         self._decoder.close()
+        self._tidy_at_s = 0.0
+        self._tidy()
+
+    def _rest(self) -> None:
+        """Wait for work, or until something else is due."""
+        if self._pause_s:
+            self._wake.wait(self._pause_s)
+        elif self._untidy:
+            self._wake.wait(max(0.0, self._tidy_at_s - monotonic_s()))
+        elif not self._wake.wait(_DECODER_IDLE_S if self._decoder.pid else None):
+            self._decoder.close()
 
     def _guarded_round(self) -> bool:
         """One batch of the first backlog that has one; False when none has, or it is better to wait."""
         try:
-            return any(self._move_one_batch(backlog) for backlog in self._inbox.backlogs())
+            if any(self._move_one_batch(backlog) for backlog in self._inbox.backlogs()):
+                return True
+            self._tidy()
         except Exception as failure:  # noqa: BLE001 - the guard of this thread: nothing may end it
             self._note(failure)
             self._pause_s = min(max(2 * self._pause_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
-            return False
+        return False
+
+    def _tidy(self) -> None:
+        """Have the inbox delete what was moved, when it is time."""
+        if self._untidy and monotonic_s() >= self._tidy_at_s:
+            self._untidy = not self._inbox.let_go()
+            self._tidy_at_s = monotonic_s() + _TIDY_EVERY_S
 
     def _move_one_batch(self, backlog: Backlog) -> bool:
         batch = backlog.peek(limit_bytes=1 if self._attempts.careful else _BATCH_BYTES)
@@ -223,6 +245,7 @@ class Mover:
 
     def _count(self, backlog: Backlog, batch: Batch) -> None:
         self.moved.bodies += batch.spans
+        self._untidy = True
         self._inbox.moved(backlog, batch.spans)
 
     def _note(self, failure: Exception) -> None:

@@ -110,6 +110,21 @@ class LivingBacklog:
         """False: the writer is alive."""
         return False
 
+    def let_go(self) -> bool:
+        """Delete every segment, that of the writer too, when all of them are settled. False when something waits.
+
+        What was delivered would else stay on disk until a whole segment has followed it. The next append makes a
+        segment, and its names on disk want syncing: not for every batch.
+        """
+        with self._lock:
+            if self._writer.foreign or self._writer.closed or self._keeper.ring or self._writer.waiting_spans:
+                return False
+            if self._writer.segment is not None:
+                self._writer.seal()
+        self._delete_settled()
+        with self._lock:
+            return not self._writer.sealed
+
     def _from_memory(self, limit_bytes: int) -> Batch | None:
         """What waits in memory because the disk takes nothing, and what was dropped: the destination may take it."""
         with self._lock:

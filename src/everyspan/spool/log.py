@@ -209,6 +209,11 @@ class Log:
                 )
             return self._backlog
 
+    def let_go(self) -> bool:
+        """Delete what was delivered from disk now, not a segment later; see `LivingBacklog`. For its thread."""
+        backlog = self._backlog
+        return backlog is None or backlog.let_go()
+
     def close(self) -> None:
         """Say that this writer is finished and give its directory up: `adopt` finds it from now on.
 

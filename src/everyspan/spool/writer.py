@@ -231,6 +231,13 @@ class Writer:
         if self._segment is not None:
             self._segment.spoiled = True
 
+    def seal(self) -> None:
+        """Be done with the segment at hand; the next `put` makes another."""
+        if self._segment is not None:
+            self.sealed.append(self._segment.extent)
+            self._segment.close()
+            self._segment = None
+
     def keep_alive(self) -> None:
         """Show that this process is here, where a lock can not."""
         lease = self._lease
