@@ -27,7 +27,7 @@ from everyspan.server import Options, serve
 for line in sys.stdin:
     pid = os.fork()
     if not pid:
-        ready = lambda url: print(os.getpid(), url, flush=True)
+        ready = lambda server: print(os.getpid(), server.url, flush=True)
         serve(Options(data_dir=Path(sys.argv[1]), port=int(line)), ready=ready)
         os._exit(0)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)

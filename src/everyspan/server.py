@@ -49,13 +49,13 @@ _ORPHANED_S = 5.0
 _SWITCH_S = 0.0005
 
 
-def serve(options: Options, *, ready: Callable[[str], None] = lambda url: None) -> None:
+def serve(options: Options, *, ready: Callable[[Server], None] = lambda server: None) -> None:
     """Run until SIGTERM or SIGINT; then finish the requests under way and return. For the main thread.
 
     What was answered with 200 is on disk and in the store after this returns, or in the inbox for the next start.
 
     Args:
-        ready: called once with the URL, when requests are answered.
+        ready: called once, when requests are answered.
 
     Raises:
         SettingsError: the address cannot be bound, is open to others without a key, or a key is malformed.
@@ -65,7 +65,7 @@ def serve(options: Options, *, ready: Callable[[str], None] = lambda url: None) 
     # at the usual 5 ms, requests would keep what they brought from being stored.
     sys.setswitchinterval(_SWITCH_S)
     with _opened(options) as server:
-        server.run(ready)
+        server.run(lambda url: ready(server))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import base64
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -15,7 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from everyspan.collector.limits import Limits
-from everyspan.collector.otlp_grpc import METHOD
+from everyspan.collector.otlp_grpc import METHOD, MOST_BODIES
 from everyspan.errors import SettingsError
 from everyspan.server import Server, running
 from tests.collector_requests import TRACE_ID, body, generation, get, settled, span
@@ -125,3 +126,56 @@ def test_traces_with_this_id_are_one_trace(server: Server) -> None:
     settled(server.url, Authorization="Bearer sk-a")
     found = get(f"{server.url}/api/v1/traces/{TRACE_ID}", Authorization="Bearer sk-a").json
     assert len(found["spans"]) == 2
+
+
+def stalled(channel: grpc.Channel, until: threading.Event, metadata: Any = ()) -> grpc.Future:
+    """A call that begins and does not send its body."""
+
+    def bodies() -> Iterator[bytes]:
+        until.wait(60)
+        yield b""
+
+    return channel.stream_unary(METHOD).future(bodies(), metadata=metadata)
+
+
+def test_a_call_without_a_key_is_refused_before_its_body(server: Server) -> None:
+    over = threading.Event()
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        codes = {stalled(channel, over).exception(timeout=20).code() for _ in range(3 * MOST_BODIES)}
+        over.set()
+
+    assert codes == {grpc.StatusCode.UNAUTHENTICATED}
+
+
+def test_clients_that_never_send_their_bodies_are_told_to_come_back_and_others_are_served(
+    tmp_path: Path,
+) -> None:
+    over = threading.Event()
+    limits = Limits(body_timeout_s=0.5)
+    with (
+        running(tmp_path, grpc_port=0, limits=limits) as server,
+        grpc.insecure_channel(server.grpc_address) as channel,
+    ):
+        crowd = [stalled(channel, over) for _ in range(MOST_BODIES)]
+
+        answer = export(server, body(generation(1)))
+        refused = [call.exception(timeout=20) for call in crowd]
+        over.set()
+
+    assert answer == b""
+    assert {each.code() for each in refused} == {grpc.StatusCode.UNAVAILABLE}
+    assert all("google.rpc.retryinfo-bin" in dict(each.trailing_metadata()) for each in refused)
+
+
+def test_more_calls_at_once_than_bodies_are_received_wait_for_their_turn(server: Server) -> None:
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        export_one = channel.unary_unary(METHOD)
+        calls = [
+            export_one.future(body(generation(number)), metadata=ALLOWED, timeout=20)
+            for number in range(1, 8 * MOST_BODIES)
+        ]
+        answers = {call.result() for call in calls}
+
+    health = settled(server.url, Authorization="Bearer sk-a")
+    assert answers == {b""}
+    assert health["stored_spans"] == len(calls)

@@ -185,6 +185,18 @@ def test_all_that_wait_share_one_sync(tmp_path: Path) -> None:
     inbox.close()
 
 
+def test_a_client_that_goes_away_while_its_body_is_kept_changes_nothing(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, cap_bytes=1 << 30)
+
+    gone = inbox.put(entry(1))
+    gone.cancel()
+    gone.result()
+    inbox.put(entry(2)).result()
+    inbox.close()
+
+    assert inbox.appended == 2
+
+
 def test_a_full_inbox_refuses_with_503_and_keeps_what_it_accepted(tmp_path: Path, store: FaultyStore) -> None:
     full = Inbox(tmp_path / "inbox", cap_bytes=1 << 20)
     kept = [full.put(entry(number, name="x" * 50_000)) for number in range(1, 101)]

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from everyspan.cli.logs import AsJson, OneLine
 from everyspan.cli.serving import serve
 from everyspan.cli.serving_file import read_settings
+from everyspan.collector.issued import KeyFile, Scope
 from everyspan.errors import SettingsError
 from tests.collector_requests import get
 
@@ -48,6 +49,24 @@ def test_a_server_is_told_everything_by_a_file_and_the_command_line_wins(tmp_pat
     assert server.returncode == 0
     assert "everything acknowledged is on disk" in said
     assert (tmp_path / "data" / "spans.db").exists()
+
+
+def test_a_server_says_at_its_start_who_may_and_where_grpc_goes(tmp_path: Path) -> None:
+    made = KeyFile(tmp_path)
+    made.create(project="shop", scopes=[Scope.INGEST])
+    made.create(project="gone", scopes=[Scope.READ], expires_ns=1)
+    command = [sys.executable, "-m", "everyspan.cli.main", "serve", "--port", "0", "--grpc-port", "0"]
+
+    with subprocess.Popen(
+        [*command, "--data-dir", str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        said = list(iter(server.stdout.readline, "  to stop        Ctrl-C; nothing acknowledged is lost\n"))
+        server.send_signal(signal.SIGTERM)
+
+    assert "  who may        whoever has a key of shop\n" in said
+    (grpc,) = (line.split()[-1] for line in said if "gRPC" in line)
+    assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d+", grpc)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from everyspan.cli.logs import LogFormat, log_to_stderr
 from everyspan.cli.serving_file import read_settings
+from everyspan.clock import now_ns
 from everyspan.settings import DEFAULT_PORT, budgets_file, data_dir, retention, server_keys, store_address
+
+if TYPE_CHECKING:
+    from everyspan.collector.issued import KeyFile
+    from everyspan.server import Server
+
+
+_NOBODY = "nobody: every key is revoked or has expired; make one with `everyspan keys create`"
 
 
 def _configure(context: click.Context, option: click.Parameter, path: Path | None) -> None:
@@ -81,6 +90,7 @@ def serve(
 
     A key on the command line can be read by every user of this machine; EVERYSPAN_KEYS can not.
     """
+    from everyspan.collector.issued import KeyFile
     from everyspan.collector.retention import days_by_project
     from everyspan.cost.budget import read_budgets
     from everyspan.server import Options
@@ -94,17 +104,18 @@ def serve(
     if limits is not None:
         read_budgets(limits)  # a mistake in it is told now, and not on the page
 
-    def say_ready(url: str) -> None:
+    def say_ready(server: Server) -> None:
+        url = server.url
         click.echo(f"everyspan serves {url}")
         click.echo(f"  spans go to    {url}/v1/traces  (EVERYSPAN_ENDPOINT={url})")
-        if grpc_port is not None:
-            click.echo(f"  and by gRPC    to port {grpc_port or '(a free one)'}")
+        if server.grpc_address:
+            click.echo(f"  and by gRPC    to {server.grpc_address}")
         click.echo(f"  data is in     {root}")
         if store:
             click.echo(
                 f"  and spans in   {store.partition('://')[0]}://{store.rpartition('@')[2].rpartition('://')[2]}"
             )
-        click.echo(f"  who may        {_who_may(pairs)}")
+        click.echo(f"  who may        {_who_may(pairs, KeyFile(root))}")
         click.echo("  to stop        Ctrl-C; nothing acknowledged is lost")
 
     options = Options(
@@ -121,7 +132,10 @@ def serve(
     click.echo("everyspan stopped; everything acknowledged is on disk")
 
 
-def _who_may(pairs: tuple[str, ...]) -> str:
-    if not pairs:
+def _who_may(pairs: tuple[str, ...], issued: KeyFile) -> str:
+    projects = [pair.partition(":")[0].strip() for pair in pairs]
+    made = issued.keys().values()
+    if not projects and not made:
         return "everybody on this machine, without a key"
-    return f"whoever has the key of {', '.join(pair.partition(':')[0] for pair in pairs)}"
+    valid = {key.project for key in made if any(key.refusal(scope, now_ns()) is None for scope in key.scopes)}
+    return f"whoever has a key of {', '.join(sorted({*projects, *valid}))}" if projects or valid else _NOBODY

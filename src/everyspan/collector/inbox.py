@@ -83,6 +83,8 @@ class Inbox:
         no harm: the sender sends it again, and the store knows its spans.
         """
         done: Future[None] = Future()
+        # A client that goes away cancels what waits for it; not this, or telling it would end our thread.
+        done.set_running_or_notify_cancel()
         with self._changed:
             if self._closing:
                 raise CollectorError("the collector is shutting down", status=503)
