@@ -28,19 +28,29 @@ def call(number: int, minutes: int, seconds: int, **attributes: Any) -> Any:
 
 SPANS = [
     call(1, 0, 1, **{"langfuse.release": "r1", "user.id": "ann", "langfuse.trace.tags": ["x", "y"]}),
-    call(2, 1, 2, **{"langfuse.release": "r2", "langfuse.observation.level": "ERROR"}),
+    call(
+        2,
+        1,
+        2,
+        **{
+            "langfuse.release": "r2",
+            "langfuse.observation.level": "ERROR",
+            # A second after it began.
+            "langfuse.observation.completion_start_time": "2025-11-22T08:27:41Z",
+        },
+    ),
     call(3, 2, 3, **{"langfuse.release": "r2", "langfuse.version": "7", "langfuse.trace.tags": ["x"]}),
     call(4, 90, 9, **{"langfuse.observation.prompt.name": "greet", "langfuse.observation.prompt.version": 3}),
 ]
 SCORES: list[dict[str, Any]] = [
-    {"name": "tone", "value": 0.25, "traceId": f"{1:032x}"},
+    {"name": "tone", "value": 0.25, "traceId": f"{1:032x}", "observationId": f"{1:016x}"},
     {"name": "tone", "value": 0.75, "traceId": f"{1:032x}", "environment": "test"},
-    {"name": "tone", "value": 0.5, "traceId": f"{3:032x}"},
+    {"name": "tone", "value": 0.5, "traceId": f"{3:032x}", "observationId": f"{3:016x}"},
     {"name": "kept", "value": 1, "dataType": "BOOLEAN", "traceId": f"{2:032x}"},
     {"name": "kept", "value": 0, "dataType": "BOOLEAN", "traceId": f"{3:032x}"},
     {"name": "kind", "value": "good", "traceId": f"{1:032x}"},
     {"name": "kind", "value": "bad", "sessionId": "s-1"},
-    {"name": "kind", "value": "good", "traceId": f"{3:032x}"},
+    {"name": "kind", "value": "good", "traceId": f"{4:032x}", "observationId": f"{4:016x}"},
 ]
 
 
@@ -117,8 +127,22 @@ def test_what_is_gathered_is_what_the_store_adds_up(
 ) -> None:
     measures = [
         {"measure": measure, "aggregation": how}
-        for measure in ("totalCost", "totalTokens", "inputTokens", "latency", "timeToFirstToken")
+        for measure in (
+            *("totalCost", "totalTokens", "inputTokens", "latency", "timeToFirstToken"),
+            *("streamingLatency", "countScores"),
+        )
         for how in ("sum", "avg", "min", "max", "count")
+    ]
+    measures += [
+        {"measure": measure, "aggregation": how}
+        for measure in ("traceId", "uniqueUserIds", "uniqueSessionIds")
+        for how in ("uniq", "count", "sum")
+    ]
+    # A rate has no exact sum.
+    measures += [
+        {"measure": measure, "aggregation": how}
+        for measure in ("tokensPerSecond", "outputTokensPerSecond")
+        for how in ("min", "max", "count")
     ]
     time: dict[str, Any] = {"timeDimension": {"granularity": granularity}} if granularity else {}
     # Every observation has a level, so this narrows nothing; but only a look at each of them can tell.
@@ -137,6 +161,50 @@ def test_a_histogram_has_bins_of_equal_width_that_hold_everything(server: Server
 
     assert found == [[1000, 3000, 2], [3000, 5000, 1], [5000, 7000, 0], [7000, 9000, 1]]
     assert one == [[0.0035, 0.0035, 4]]
+
+
+def test_money_is_told_by_side(server: Server) -> None:
+    (found,) = rows(
+        server,
+        metrics=[
+            {"measure": measure, "aggregation": how}
+            for measure in ("inputCost", "outputCost")
+            for how in ("sum", "avg", "count")
+        ],
+    )
+
+    assert found == (pytest.approx(0.01), 0.0025, 4, pytest.approx(0.004), 0.001, 4)
+
+
+def test_streams_their_speed_and_scores_are_measured(server: Server) -> None:
+    assert rows(server, **measured("streamingLatency", "sum", "p50", "count")) == [
+        (1000, pytest.approx(1000, rel=0.016), 1)
+    ]
+    assert rows(server, **measured("outputTokensPerSecond", "avg")) == [(100,)]
+    assert rows(server, **measured("tokensPerSecond", "max", "p50")) == [(1100, pytest.approx(1100 / 3))]
+    assert rows(server, "traceId", **measured("countScores", "sum")) == [
+        (f"{1:032x}", 1),
+        (f"{2:032x}", 0),
+        (f"{3:032x}", 1),
+        (f"{4:032x}", 1),
+    ]
+
+
+def test_different_values_are_counted_in_observations_and_traces(server: Server) -> None:
+    people = measured("uniqueUserIds", "uniq")
+
+    assert rows(server, **people) == [(1,)]
+    assert rows(server, view="traces", **people) == [(1,)]
+    assert rows(server, "tags", view="traces", **people) == [("x", 1), ("y", 1), (None, 0)]
+    assert rows(server, **measured("latency", "uniq")) == [(4,)]
+
+
+def test_what_nobody_ordered_comes_by_time_else_the_largest_first(server: Server) -> None:
+    by_time = asked(server, timeDimension={"granularity": "hour"}).json["data"]
+    by_release = asked(server, dimensions=[{"field": "release"}]).json["data"]
+
+    assert [row["count_count"] for row in by_time] == [3, 1]
+    assert [row["count_count"] for row in by_release] == [2, 1, 1]
 
 
 def test_a_percentile_of_what_no_store_ranks_is_gathered(server: Server) -> None:
@@ -187,6 +255,9 @@ def test_scores_with_numbers_are_summed_by_name_and_by_their_trace(server: Serve
     assert found("tags", **measured("value", "count")) == [("x", 4), ("y", 2), (None, 1)]
     assert found("userId") == [("ann", 2), (None, 3)]
     assert found("traceName", filters=[condition("number", "value", ">", 0.5)]) == [("job", 2)]
+    assert found("traceRelease") == [("r1", 2), ("r2", 3)]
+    assert found("traceVersion") == [("7", 2), (None, 3)]
+    assert found("observationName", **measured("value", "sum")) == [("chat gpt-4o", 0.75), (None, 1.75)]
     assert found("timestampDay") == [("2026-01-01", 4), ("2026-01-02", 1)]
     assert found("value", filters=[condition("string", "name", "=", "tone")]) == [
         (0.25, 1),
@@ -198,6 +269,12 @@ def test_scores_with_numbers_are_summed_by_name_and_by_their_trace(server: Serve
 
 def test_scores_with_words_and_truths_have_their_own_views(server: Server) -> None:
     assert rows(server, "stringValue", view="scores-categorical") == [("bad", 1), ("good", 2)]
+    assert rows(
+        server,
+        *("observationName", "observationModelName", "observationPromptName", "observationPromptVersion"),
+        view="scores-categorical",
+        filters=[condition("number", "observationPromptVersion", ">", 2)],
+    ) == [("chat gpt-4o", "gpt-4o", "greet", 3, 1)]
     assert rows(server, "booleanValue", view="scores-boolean", **measured("value", "avg")) == [
         (False, 0),
         (True, 1),
@@ -211,15 +288,16 @@ def test_scores_with_words_and_truths_have_their_own_views(server: Server) -> No
     ("said", "named"),
     [
         ({"dimensions": [{"field": "region"}]}, "region"),
-        ({"view": "scores-numeric", "dimensions": [{"field": "observationName"}]}, "observationName"),
+        ({"view": "scores-numeric", "dimensions": [{"field": "datasetRunId"}]}, "datasetRunId"),
         ({"view": "scores-numeric", "dimensions": [{"field": "stringValue"}]}, "stringValue"),
         ({"view": "scores-categorical", "metrics": [{"measure": "value", "aggregation": "avg"}]}, "value"),
         (
-            {"view": "traces", "metrics": [{"measure": "uniqueUserIds", "aggregation": "count"}]},
+            {"view": "traces", "metrics": [{"measure": "uniqueUserIds", "aggregation": "p95"}]},
             "uniqueUserIds",
         ),
-        ({"metrics": [{"measure": "totalCost", "aggregation": "uniq"}]}, "uniq"),
-        ({"metrics": [{"measure": "tokensPerSecond", "aggregation": "avg"}]}, "tokensPerSecond"),
+        ({"metrics": [{"measure": "totalCost", "aggregation": "median"}]}, "median"),
+        ({"metrics": [{"measure": "toolCalls", "aggregation": "sum"}]}, "toolCalls"),
+        ({"dimensions": [{"field": "calledToolNames"}]}, "calledToolNames"),
         ({"view": "traces", "filters": [condition("string", "model", "=", "x")]}, "model"),
         ({"view": "scores-numeric", "filters": [condition("string", "model", "=", "x")]}, "model"),
         ({"view": "dashboards"}, "dashboards"),
@@ -237,13 +315,18 @@ def test_what_cannot_be_answered_is_named(server: Server, said: dict[str, Any], 
 @pytest.mark.parametrize(
     ("limit", "said"),
     [
-        ("metrics_views._MOST_OBSERVATIONS", {"dimensions": [{"field": "level"}]}),
-        ("metrics_views._MOST_SCORES", {"view": "scores-numeric"}),
+        ("metrics_things._MOST_OBSERVATIONS", {"dimensions": [{"field": "level"}]}),
+        ("metrics_things._MOST_SCORES", {"view": "scores-numeric"}),
         (
-            "metrics_views._MOST_TRACES_OF_SCORES",
+            "metrics_things._MOST_TRACES_OF_SCORES",
             {"view": "scores-numeric", "dimensions": [{"field": "tags"}]},
         ),
         ("trace_search._MOST_LOOKED_AT", {"view": "traces"}),
+        ("judged._MOST_TRACES", {"view": "scores-numeric", "dimensions": [{"field": "traceRelease"}]}),
+        (
+            "judged._MOST_OBSERVATIONS",
+            {"view": "scores-numeric", "dimensions": [{"field": "observationName"}]},
+        ),
         ("gathered.MOST_GROUPS", {"dimensions": [{"field": "release"}]}),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 
 from everyspan.model.usage import Usage
 from everyspan.store.conditions import Condition, Is, Measured, Period, SpanField, SpanGroup
-from everyspan.store.scores import SpanFilter
+from everyspan.store.scores import Score, SpanFilter
 from everyspan.store.store import Store, open_store
 from tests.store_rows import DAY_NS, NOON_NS, call, span, span_id, trace_id
 
@@ -159,7 +159,97 @@ def test_lengths_of_time_have_quantiles(filled: Store) -> None:
     assert group.measured[F.FIRST_TOKEN].quantiles == dict.fromkeys((50, 75, 90, 95, 99), 50)
 
 
+def test_a_length_that_nobody_said_takes_nothing_from_the_next_measure(filled: Store) -> None:
+    (tool,) = [
+        group
+        for group in groups(filled, F.KIND, measures=(F.FIRST_TOKEN, F.DURATION))
+        if group.values == ("tool",)
+    ]
+
+    assert tool.measured[F.FIRST_TOKEN] == Measured()
+    assert (tool.measured[F.DURATION].count, tool.measured[F.DURATION].total) == (1, Decimal(500_000))
+
+
 def test_without_spans_there_are_no_sums(filled: Store) -> None:
     nothing = SpanFilter(project="nobody")
 
     assert filled.span_groups((F.USER,), nothing, measures=(F.COST,)) == []
+
+
+def judged(number: int, *, of: int, trace: int | None = None, **changes: Any) -> Score:
+    values: dict[str, Any] = {
+        "project": "default",
+        "id": f"score {number}",
+        "name": "tone",
+        "data_type": "NUMERIC",
+        "value": 1.0,
+        "trace_id": trace_id(of if trace is None else trace),
+        "span_id": span_id(of),
+        "at_ns": NOON_NS,
+        "created_ns": NOON_NS,
+    }
+    return Score(**(values | changes))
+
+
+@pytest.fixture(scope="module")
+def timed(module_store_url: str) -> Iterator[Store]:
+    """A store of calls whose stream was timed, and of what was said of them."""
+    spans = [
+        call(1, user="ann", session="s", end_ns=NOON_NS + 1_000_000 + 4 * 10**9, first_token_ns=2 * 10**9),
+        call(2, user="ann", end_ns=NOON_NS + 2_000_000 + 10**9, first_token_ns=10**9, tags=("a", "b")),
+        call(3, None, usage=Usage(output_tokens=7), trace_id=trace_id(1), end_ns=NOON_NS + 3_000_000),
+        call(4, unbilled="a copy", user="bob", end_ns=NOON_NS + 4_000_000 + 10**9, tags=("b",)),
+        call(5, project="other", user="eve"),
+    ]
+    scores = [
+        judged(1, of=1),
+        judged(2, of=1),
+        judged(3, of=2),
+        judged(4, of=2, trace=9),  # the same id in another trace is another span
+        judged(5, of=1, span_id=""),  # of the whole trace
+        judged(6, of=2, project="other"),
+    ]
+    with closing(open_store(f"{module_store_url}_timed")) as opened:
+        opened.insert(spans)
+        opened.put_scores(scores)
+        yield opened
+
+
+def test_streams_and_their_speed_are_measured(timed: Store) -> None:
+    (group,) = groups(timed, measures=(F.STREAMING, F.TOKENS_PER_SECOND, F.OUTPUT_TOKENS_PER_SECOND))
+
+    streaming = group.measured[F.STREAMING]
+    assert (streaming.count, streaming.total, streaming.least) == (2, Decimal(2 * 10**9), Decimal(0))
+    assert streaming.quantiles[99] == pytest.approx(2 * 10**9, rel=0.016)
+    # The third took no time that could be told, and the fourth is a copy of a call that is counted already.
+    speed = group.measured[F.TOKENS_PER_SECOND]
+    assert (speed.count, float(speed.least), float(speed.most)) == (2, 27.5, 110)
+    assert group.measured[F.OUTPUT_TOKENS_PER_SECOND] == Measured(
+        count=1, total=Decimal(5), least=Decimal(5), most=Decimal(5)
+    )
+
+
+def test_scores_of_a_span_are_counted(timed: Store) -> None:
+    (whole,) = groups(timed, measures=(F.SCORES,))
+    by_tag = groups(timed, F.TAGS, measures=(F.SCORES, F.COST))
+
+    assert whole.measured[F.SCORES] == Measured(count=4, total=Decimal(3), least=Decimal(0), most=Decimal(2))
+    assert {group.values[0]: int(group.measured[F.SCORES].total) for group in by_tag} == {
+        "": 2,
+        "a": 1,
+        "b": 1,
+    }
+    assert {group.values[0]: group.measured[F.COST].count for group in by_tag} == {"": 1, "a": 1, "b": 1}
+
+
+def test_different_values_are_counted(timed: Store) -> None:
+    asked = (F.USER, F.SESSION, F.TRACE_ID)
+
+    assert [group.distinct for group in groups(timed, distinct=asked)] == [
+        {F.USER: 2, F.SESSION: 1, F.TRACE_ID: 3}
+    ]
+    assert {group.values[0]: group.distinct[F.USER] for group in groups(timed, F.TAGS, distinct=asked)} == {
+        "": 1,
+        "a": 1,
+        "b": 2,
+    }

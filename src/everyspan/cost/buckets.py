@@ -34,6 +34,9 @@ _BUCKETS: dict[str, tuple[str, ...]] = {
     "output_image_tokens": ("output_tokens", "output_image_tokens"),
     "output_video_tokens": ("output_tokens", "output_video_tokens"),
 }
+BUCKET_OF = {fields[-1]: bucket for bucket, fields in _BUCKETS.items()}
+"""By kind of usage, the bucket in which its tokens are that belong to no finer kind."""
+
 _BUCKET_ALIASES = {
     "cache_creation_input_tokens": "input_cache_creation",
     "cache_read_input_tokens": "input_cached_tokens",

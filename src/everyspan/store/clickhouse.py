@@ -211,10 +211,11 @@ class ClickHouseStore:
         *,
         measures: Sequence[SpanField] = (),
         each: Period | None = None,
+        distinct: Sequence[SpanField] = (),
     ) -> list[SpanGroup]:
         """See `SingleStore.span_groups`."""
         with self._translated("read"):
-            return clickhouse_scores.span_groups(self._ask, by, wanted, measures, each)
+            return clickhouse_scores.span_groups(self._ask, by, wanted, measures, each, distinct)
 
     def daily(self, wanted: DailyFilter) -> DailyPage:
         """See `SingleStore.daily`."""

@@ -24,19 +24,26 @@ from everyspan.store.exact import MOST
 from everyspan.store.limits import LATEST_NS
 
 _BILLED = "if(unbilled = '', {}, NULL)"
+_LENGTH = "greatest(end_ns - start_ns, 0)"
+# `greatest` passes over NULL.
+_STREAMED = "if(isNull(first_token_ns), NULL, greatest(end_ns - start_ns - first_token_ns, 0))"
+_A_SECOND = "({}) * 1e9 / nullIf({}, 0)"
+_TOTAL = "if(isNull(input_tokens) AND isNull(output_tokens), NULL, ifNull(input_tokens, 0) + ifNull(output_tokens, 0))"
 _COLUMNS = {
     **{each: f"toString(`{each.value}`)" for each in SpanField},
     SpanField.PARENT_ID: "ifNull(parent_id, '')",
     SpanField.START: "start_ns",
     SpanField.END: "end_ns",
-    SpanField.DURATION: "greatest(end_ns - start_ns, 0)",
+    SpanField.DURATION: _LENGTH,
+    SpanField.STREAMING: _STREAMED,
     SpanField.FIRST_TOKEN: "first_token_ns",
     SpanField.INPUT_TOKENS: _BILLED.format("input_tokens"),
     SpanField.OUTPUT_TOKENS: _BILLED.format("output_tokens"),
-    SpanField.TOTAL_TOKENS: _BILLED.format(
-        "if(isNull(input_tokens) AND isNull(output_tokens), NULL, ifNull(input_tokens, 0) + ifNull(output_tokens, 0))"
-    ),
+    SpanField.TOTAL_TOKENS: _BILLED.format(_TOTAL),
     SpanField.COST: _BILLED.format("cost"),
+    SpanField.TOKENS_PER_SECOND: _A_SECOND.format(_BILLED.format(_TOTAL), _LENGTH),
+    SpanField.OUTPUT_TOKENS_PER_SECOND: _A_SECOND.format(_BILLED.format("output_tokens"), _STREAMED),
+    SpanField.SCORES: "ifNull(judged, 0)",
 }
 _PERIODS = {
     Period.MINUTE: "intDiv(start_ns, 60000000000) * 60",
@@ -49,6 +56,11 @@ _PERIODS = {
     ),
     None: "0",
 }
+_JUDGED = (
+    " LEFT JOIN (SELECT project AS judged_project, trace_id AS judged_trace, span_id AS judged_span,"
+    " toInt64(count()) AS judged FROM scores WHERE span_id != '' GROUP BY project, trace_id, span_id) AS judgements"
+    " ON judged_project = spans.project AND judged_trace = spans.trace_id AND judged_span = spans.span_id"
+)
 # A hair less than the level, as in clickhouse_costs.py: the nearest rank also where the product is a whole number.
 _LEVELS = ", ".join(f"{percent / 100 - 1e-9:.9f}" for percent in PERCENTS)
 
@@ -99,19 +111,26 @@ def _tags(where: Where, asked: Condition) -> str:
 
 
 def span_groups(
-    ask: Ask, where: Where, by: Sequence[SpanField], measures: Sequence[SpanField], each: Period | None
+    ask: Ask,
+    where: Where,
+    by: Sequence[SpanField],
+    measures: Sequence[SpanField],
+    each: Period | None,
+    distinct: Sequence[SpanField] = (),
 ) -> list[SpanGroup]:
     """See `SingleStore.span_groups`, of the spans that fit `where`. The quantiles are exact here."""
     values = [_value(field) for field in by]
     columns = [part for field in measures for part in _measured(field)]
+    columns += [f"uniqExactIf({_COLUMNS[field]}, {_COLUMNS[field]} != '')" for field in distinct]
+    source = "spans" + (_JUDGED if SpanField.SCORES in measures else "")
     keys = [f"v{index}" for index in range(len(by))] + ["period"]
     named = [f"{value} AS v{index}" for index, value in enumerate(values)]
     rows = ask(
         f"SELECT {', '.join([*named, f'{_PERIODS[each]} AS period', 'count()', *columns])}"
-        f" FROM spans WHERE {where} GROUP BY {', '.join(keys)} ORDER BY {', '.join(keys)} LIMIT {MOST_GROUPS}",
+        f" FROM {source} WHERE {where} GROUP BY {', '.join(keys)} ORDER BY {', '.join(keys)} LIMIT {MOST_GROUPS}",
         where.bound.values,
     )
-    return [_group(list(row), by, measures) for row in rows]
+    return [_group(list(row), by, measures, distinct) for row in rows]
 
 
 def _value(field: SpanField) -> str:
@@ -130,7 +149,9 @@ def _measured(field: SpanField) -> list[str]:
     )
 
 
-def _group(row: list[Any], by: Sequence[SpanField], measures: Sequence[SpanField]) -> SpanGroup:
+def _group(
+    row: list[Any], by: Sequence[SpanField], measures: Sequence[SpanField], distinct: Sequence[SpanField]
+) -> SpanGroup:
     values, (period, spans), rest = row[: len(by)], row[len(by) : len(by) + 2], row[len(by) + 2 :]
     measured = {}
     for field in measures:
@@ -138,7 +159,8 @@ def _group(row: list[Any], by: Sequence[SpanField], measures: Sequence[SpanField
         rest = rest[4:]
         quantiles = {}
         if field in TIMES:
-            quantiles = dict(zip(PERCENTS, map(int, rest.pop(0)), strict=True)) if count else {}
+            ranked = rest.pop(0)  # of no values it is not to be read, but it is there
+            quantiles = dict(zip(PERCENTS, map(int, ranked), strict=True)) if count else {}
         measured[field] = Measured(
             count=count,
             total=_decimal(total),
@@ -146,7 +168,13 @@ def _group(row: list[Any], by: Sequence[SpanField], measures: Sequence[SpanField
             most=_decimal(most),
             quantiles=quantiles,
         )
-    return SpanGroup(values=tuple(values), period_s=period, spans=spans, measured=measured)
+    return SpanGroup(
+        values=tuple(values),
+        period_s=period,
+        spans=spans,
+        measured=measured,
+        distinct=dict(zip(distinct, rest, strict=True)),
+    )
 
 
 def _decimal(value: Any) -> Decimal:

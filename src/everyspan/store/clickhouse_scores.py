@@ -99,9 +99,10 @@ def span_groups(
     wanted: SpanFilter,
     measures: Sequence[SpanField],
     each: Period | None,
+    distinct: Sequence[SpanField],
 ) -> list[SpanGroup]:
     """See `SingleStore.span_groups`."""
-    return clickhouse_measures.span_groups(ask, _span_conditions(wanted), by, measures, each)
+    return clickhouse_measures.span_groups(ask, _span_conditions(wanted), by, measures, each, distinct)
 
 
 def _score_conditions(wanted: ScoreFilter) -> Where:

@@ -34,13 +34,21 @@ class SpanField(StrEnum):
     TOTAL_TOKENS = "total_tokens"
     COST = "cost"
     """US dollars of spans that count towards the bill."""
+    STREAMING = "streaming_ns"
+    """From the first token to the end, of spans that said when the first came."""
+    TOKENS_PER_SECOND = "tokens_per_second"
+    """All tokens over the whole length."""
+    OUTPUT_TOKENS_PER_SECOND = "output_tokens_per_second"
+    """Output tokens over `STREAMING`."""
+    SCORES = "scores"
+    """How many scores judge the span itself. Only measured: no condition asks for it."""
 
 
 TEXTS = frozenset(list(SpanField)[: list(SpanField).index(SpanField.TAGS)])
 """Fields that are text; one that is empty was not said."""
 
 NUMBERS = frozenset(list(SpanField)[list(SpanField).index(SpanField.START) :])
-"""Fields that are whole numbers, and the cost, which is exact."""
+"""Fields that are whole numbers, the cost, which is exact, and rates, which are not."""
 
 
 class Is(Enum):
@@ -106,12 +114,14 @@ class SpanGroup:
     """When the period began, in seconds since 1970."""
     spans: int
     measured: Mapping[SpanField, Measured]
+    distinct: Mapping[SpanField, int] = field(default_factory=dict)
+    """How many different values the spans have, of the texts asked for; empty ones are none."""
 
 
 PERCENTS = (50, 75, 90, 95, 99)
 """The quantiles that are told."""
 
-TIMES = frozenset({SpanField.DURATION, SpanField.FIRST_TOKEN})
+TIMES = frozenset({SpanField.DURATION, SpanField.FIRST_TOKEN, SpanField.STREAMING})
 """Fields with quantiles."""
 
 MOST_GROUPS = 10_000

@@ -146,12 +146,14 @@ class SingleStore(Protocol):
         *,
         measures: Sequence[SpanField] = (),
         each: Period | None = None,
+        distinct: Sequence[SpanField] = (),
     ) -> list[SpanGroup]:
         """Spans by what they share, and what these measures of them come to; sorted by values and period.
 
         Args:
             by: texts or tags; none for a group of all.
             measures: numbers. Tokens and cost are those of spans that count towards the bill.
+            distinct: texts whose different values are counted.
         """
 
     def daily(self, wanted: DailyFilter) -> DailyPage:

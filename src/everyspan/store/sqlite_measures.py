@@ -27,15 +27,27 @@ from everyspan.store.sqlite_where import Where
 
 _TOTAL = "coalesce(input_tokens + output_tokens, input_tokens, output_tokens)"
 _BILLED = "CASE WHEN unbilled = '' THEN {} END"
+_LENGTH = "max(end_ns - start_ns, 0)"
+_STREAMED = "max(end_ns - start_ns - first_token_ns, 0)"
+_A_SECOND = "({}) * 1e9 / nullif({}, 0)"
 _COLUMNS = {
     **{each: f'"{each.value}"' for each in SpanField},
     SpanField.PARENT_ID: "coalesce(parent_id, '')",
-    SpanField.DURATION: "max(end_ns - start_ns, 0)",
+    SpanField.DURATION: _LENGTH,
+    SpanField.STREAMING: _STREAMED,
     SpanField.INPUT_TOKENS: _BILLED.format("input_tokens"),
     SpanField.OUTPUT_TOKENS: _BILLED.format("output_tokens"),
     SpanField.TOTAL_TOKENS: _BILLED.format(_TOTAL),
     SpanField.COST: _BILLED.format("cost"),
+    SpanField.TOKENS_PER_SECOND: _A_SECOND.format(_BILLED.format(_TOTAL), _LENGTH),
+    SpanField.OUTPUT_TOKENS_PER_SECOND: _A_SECOND.format(_BILLED.format("output_tokens"), _STREAMED),
+    SpanField.SCORES: "coalesce(judged, 0)",
 }
+_JUDGED = (
+    " LEFT JOIN (SELECT project AS judged_project, trace_id AS judged_trace, span_id AS judged_span, count(*) AS judged"
+    " FROM scores WHERE span_id != '' GROUP BY 1, 2, 3) ON judged_project = spans.project"
+    " AND judged_trace = spans.trace_id AND judged_span = spans.span_id"
+)
 _PERIODS = {
     Period.MINUTE: "start_ns / 60000000000 * 60",
     Period.HOUR: "start_ns / 3600000000000 * 3600",
@@ -111,22 +123,29 @@ def span_groups(
     by: Sequence[SpanField],
     measures: Sequence[SpanField],
     each: Period | None,
+    distinct: Sequence[SpanField] = (),
 ) -> list[SpanGroup]:
     """See `SingleStore.span_groups`, of the spans that fit `where`."""
     with_tags = SpanField.TAGS in by
     values = [_value(field) for field in by]
     named = [f"{value} AS v{index}" for index, value in enumerate(values)]
     columns = [part for index, field in enumerate(measures) for part in _measured(field, index)]
+    columns += [
+        f"count(DISTINCT nullif({_COLUMNS[field]}, '')) AS distinct{index}"
+        for index, field in enumerate(distinct)
+    ]
     keys = [f"v{index}" for index in range(len(by))] + ["period"]
     tags = ", json_each(CASE tags WHEN '[]' THEN '[\"\"]' ELSE tags END) AS tag" if with_tags else ""
     # A tag that a span has twice counts once.
-    source = "SELECT DISTINCT spans.id, tag.value AS one_tag, spans.*" if with_tags else "SELECT *"
+    source = "SELECT DISTINCT spans.id, tag.value AS one_tag, spans.*" if with_tags else "SELECT spans.*"
+    judged = SpanField.SCORES in measures
+    source += ", judged" if judged else ""
+    source += f" FROM spans{_JUDGED if judged else ''}{tags} {where}"
     sql = (
         f"SELECT {', '.join([*named, f'{_PERIODS[each]} AS period', 'count(*) AS spans', *columns])}"
-        f" FROM ({source} FROM spans{tags} {where}) GROUP BY {', '.join(keys)} ORDER BY {', '.join(keys)}"
-        f" LIMIT {MOST_GROUPS}"
+        f" FROM ({source}) GROUP BY {', '.join(keys)} ORDER BY {', '.join(keys)} LIMIT {MOST_GROUPS}"
     )
-    return [_group(row, by, measures) for row in connection.execute(sql, where.values)]
+    return [_group(row, by, measures, distinct) for row in connection.execute(sql, where.values)]
 
 
 def _value(field: SpanField) -> str:
@@ -152,7 +171,9 @@ def _measured(field: SpanField, index: int) -> list[str]:
     return [*found, f"histogram({value}) AS quantiles{index}"] if field in TIMES else found
 
 
-def _group(row: sqlite3.Row, by: Sequence[SpanField], measures: Sequence[SpanField]) -> SpanGroup:
+def _group(
+    row: sqlite3.Row, by: Sequence[SpanField], measures: Sequence[SpanField], distinct: Sequence[SpanField]
+) -> SpanGroup:
     measured = {}
     for index, field in enumerate(measures):
         quantiles = (
@@ -172,6 +193,7 @@ def _group(row: sqlite3.Row, by: Sequence[SpanField], measures: Sequence[SpanFie
         period_s=row["period"],
         spans=row["spans"],
         measured=measured,
+        distinct={field: row[f"distinct{index}"] for index, field in enumerate(distinct)},
     )
 
 

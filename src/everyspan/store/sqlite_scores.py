@@ -81,9 +81,10 @@ def span_groups(
     wanted: SpanFilter,
     measures: Sequence[SpanField],
     each: Period | None,
+    distinct: Sequence[SpanField],
 ) -> list[SpanGroup]:
     """See `SingleStore.span_groups`."""
-    return sqlite_measures.span_groups(connection, _span_conditions(wanted), by, measures, each)
+    return sqlite_measures.span_groups(connection, _span_conditions(wanted), by, measures, each, distinct)
 
 
 def _score_conditions(wanted: ScoreFilter) -> Where:

@@ -72,10 +72,11 @@ class Sides(ABC):
         *,
         measures: Sequence[SpanField] = (),
         each: Period | None = None,
+        distinct: Sequence[SpanField] = (),
     ) -> list[SpanGroup]:
         """See `SingleStore.span_groups`."""
         with self.reading() as connection:
-            return sqlite_scores.span_groups(connection.sql, by, wanted, measures, each)
+            return sqlite_scores.span_groups(connection.sql, by, wanted, measures, each, distinct)
 
     def daily(self, wanted: DailyFilter) -> DailyPage:
         """See `SingleStore.daily`."""

@@ -21,6 +21,7 @@ from everyspan.web.langfuse.looks import (
     read_conditions,
     texts_of,
 )
+from everyspan.web.langfuse.paid import exactly, side
 
 COLUMNS = {
     "id": SpanField.SPAN_ID,
@@ -48,13 +49,16 @@ COLUMNS = {
 }
 """What the store can look for by itself."""
 
+_RECKONED = ("inputCost", "outputCost", "tokensPerSecond")
+"""What follows from what is shown of an observation."""
 _LOOKED_AT = (
     *("level", "statusMessage", "version", "release", "promptName", "promptVersion", "input", "output"),
-    *("isRootObservation", "metadata"),
+    *("isRootObservation", "metadata", *_RECKONED),
 )
 OBSERVATION = Columns(
     names=(*COLUMNS, *_LOOKED_AT),
-    numbers=frozenset(name for name, field in COLUMNS.items() if field in NUMBERS) - {"startTime", "endTime"},
+    numbers=frozenset(_RECKONED).union(name for name, field in COLUMNS.items() if field in NUMBERS)
+    - {"startTime", "endTime"},
     times=frozenset({"startTime", "endTime"}),
     lists=frozenset({"tags", "traceTags"}),
 )
@@ -68,10 +72,13 @@ class Filter:
 
     conditions: tuple[Condition, ...] = ()
     looks: tuple[Look, ...] = ()
+    reckons: bool = False
+    """Whether a look is at what has to be reckoned from what is shown."""
 
     def fits(self, shown: Shown) -> bool:
         """Whether an observation is wanted, as far as the store could not tell."""
-        return all(look(shown) for look in self.looks)
+        seen = {**shown, **_reckoned(shown)} if self.reckons else shown
+        return all(look(seen) for look in self.looks)
 
 
 def read_filter(said: str) -> Filter:
@@ -85,14 +92,27 @@ def read_filter(said: str) -> Filter:
 
 def filter_of(listed: Sequence[Any]) -> Filter:
     """See `read_filter`; of what was JSON."""
-    conditions, looks = [], []
+    conditions, looks, reckons = [], [], False
     for each in listed:
         said = condition_of(each, OBSERVATION)
         if said.column in COLUMNS:
             conditions.append(_condition(COLUMNS[said.column], said))
         else:
             looks.append(look_of(said, OBSERVATION))
-    return Filter(tuple(conditions), tuple(looks))
+            reckons |= said.column in _RECKONED
+    return Filter(tuple(conditions), tuple(looks), reckons)
+
+
+def _reckoned(shown: Shown) -> dict[str, Decimal | float | None]:
+    paid = exactly(shown["costDetails"])
+    tokens = sum(count for bucket, count in shown["usageDetails"].items() if "output" in bucket)
+    timed = tokens and shown["latency"] > 0
+    return {
+        "inputCost": side(paid, "input"),
+        "outputCost": side(paid, "output"),
+        # Of the output, as Langfuse has it in filters.
+        "tokensPerSecond": tokens / shown["latency"] if timed else None,
+    }
 
 
 def _condition(field: SpanField, said: Said) -> Condition:

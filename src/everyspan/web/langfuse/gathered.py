@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from everyspan.store.conditions import MOST_GROUPS, Period
 from everyspan.web.langfuse.exchange import RequestError
-from everyspan.web.langfuse.metrics_query import COUNT, HISTOGRAM, Query
+from everyspan.web.langfuse.metrics_query import COUNT, HISTOGRAM, UNIQ, Query
 
 Number = Decimal | float
 
@@ -25,6 +25,8 @@ class Seen(NamedTuple):
     """By dimension; a list puts it into a group for each of its values."""
     numbers: Mapping[str, Number | None]
     """By measure, in the units of the answer."""
+    texts: Mapping[str, str | None] = {}
+    """By measure that counts different values."""
 
 
 class Gathered(NamedTuple):
@@ -34,6 +36,7 @@ class Gathered(NamedTuple):
     period_s: int
     things: int
     numbers: Mapping[str, list[Number]]
+    different: Mapping[str, set[str]]
 
 
 def gather(things: Iterable[Seen], query: Query) -> list[Gathered]:
@@ -42,10 +45,14 @@ def gather(things: Iterable[Seen], query: Query) -> list[Gathered]:
     Raises:
         RequestError: there are more than anybody reads.
     """
-    names = [name for name, _ in query.measures if name != COUNT]
+    uniques = [name for name, _ in query.measures if name in query.view.uniques]
+    names = [name for name, _ in query.measures if name not in (COUNT, *uniques)]
     counts: dict[tuple[Any, ...], int] = defaultdict(int)
     numbers: dict[tuple[Any, ...], dict[str, list[Number]]] = defaultdict(
         lambda: {name: [] for name in names}
+    )
+    different: dict[tuple[Any, ...], dict[str, set[str]]] = defaultdict(
+        lambda: {name: set() for name in uniques}
     )
     for thing in things:
         period_s = began(thing.at_ns, query.period)
@@ -55,9 +62,15 @@ def gather(things: Iterable[Seen], query: Query) -> list[Gathered]:
             for name in numbers[group]:
                 if (number := thing.numbers[name]) is not None:
                     numbers[group][name].append(number)
+            for name in different[group]:
+                if text := thing.texts[name]:
+                    different[group][name].add(text)
         if len(counts) >= MOST_GROUPS:
             raise RequestError(f"that is more than {MOST_GROUPS} rows; narrow the times or the dimensions")
-    return [Gathered(group[1:], group[0], count, numbers[group]) for group, count in counts.items()]
+    return [
+        Gathered(group[1:], group[0], count, numbers[group], different[group])
+        for group, count in counts.items()
+    ]
 
 
 def _several(value: Any) -> tuple[Any, ...]:
@@ -86,9 +99,13 @@ def aggregated(group: Gathered, name: str, aggregation: str, bins: int) -> float
     """What a measure comes to in a group."""
     if name == COUNT:
         return float(group.things)
+    if name in group.different:
+        return float(len(group.different[name]))
     found = sorted(group.numbers[name])
     if aggregation == "count":
         return float(len(found))
+    if aggregation == UNIQ:
+        return float(len(set(found)))
     if aggregation == HISTOGRAM:
         return _histogram([float(number) for number in found], bins)
     if not found:

@@ -44,6 +44,7 @@ _WAYS = {
     "numberObject": _NUMBER_WAYS,
     "datetime": {name: _NUMBER_WAYS[name] for name in ("<", "<=", ">", ">=")},
     "boolean": {"=": Is.ANY_OF, "<>": Is.NONE_OF},
+    "booleanObject": {"=": Is.ANY_OF, "<>": Is.NONE_OF},
     "null": {"is null": Is.MISSING, "is not null": Is.PRESENT},
 }
 _COMPARED: dict[Is, Callable[[Decimal, Decimal], bool]] = {
@@ -162,11 +163,8 @@ def look_of(said: Said, columns: Columns) -> Look:
         return _number_look(value_of, said.how, number_of(said.value))
     if column in columns.numbers:
         raise RequestError(f"{column} takes a filter of type number, not {said.kind}")
-    if said.kind == "boolean":
-        yes = said.value
-        if not isinstance(yes, bool):
-            raise RequestError("value takes true or false")
-        return lambda shown: (value_of(shown) is yes) == (said.how is Is.ANY_OF)
+    if said.kind in ("boolean", "booleanObject"):
+        return _truth_look(value_of, said.how, said.value)
     wanted = list(texts_of(said.value))
     if column in columns.lists:
         return _list_look(value_of, said.how, frozenset(wanted))
@@ -212,6 +210,17 @@ def _text_look(value_of: Callable[[Shown], Any], how: Is, wanted: list[str], *, 
             return how in (Is.NONE_OF, Is.NOT_CONTAINING)
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         return way(text.casefold() if folded else text)
+
+    return look
+
+
+def _truth_look(value_of: Callable[[Shown], Any], how: Is, yes: Any) -> Look:
+    if not isinstance(yes, bool):
+        raise RequestError("value takes true or false")
+
+    def look(shown: Shown) -> bool:
+        found = value_of(shown)
+        return (yes in found if isinstance(found, list) else found is yes) == (how is Is.ANY_OF)
 
     return look
 

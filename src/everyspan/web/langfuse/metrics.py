@@ -18,8 +18,9 @@ from everyspan.store.store import Store
 from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint
 from everyspan.web.langfuse.filters import filter_of
 from everyspan.web.langfuse.gathered import aggregated, gather
-from everyspan.web.langfuse.metrics_query import COUNT, HISTOGRAM, Query, read_query
-from everyspan.web.langfuse.metrics_views import MEASURES, STORED_DIMENSIONS, VIEWS, things
+from everyspan.web.langfuse.metrics_query import COUNT, HISTOGRAM, UNIQ, Query, read_query
+from everyspan.web.langfuse.metrics_things import things
+from everyspan.web.langfuse.metrics_views import MEASURES, STORED_DIMENSIONS, UNIQUES, VIEWS
 from everyspan.web.langfuse.summed import summed
 
 _MILLI = Decimal(10**6)  # lengths of time are told in milliseconds
@@ -66,9 +67,14 @@ class Metrics:
         )
         groups = summed(self._store, dimensions, query.measures, wanted, query.period)
         if groups is None:
-            fields = tuple(dict.fromkeys(MEASURES[name] for name, _ in query.measures if name != COUNT))
-            by = [field for _, field in dimensions]
-            groups = self._store.span_groups(by, wanted, measures=fields, each=query.period)
+            asked = dict.fromkeys(name for name, _ in query.measures)
+            groups = self._store.span_groups(
+                [field for _, field in dimensions],
+                wanted,
+                measures=[MEASURES[name] for name in asked if name in MEASURES],
+                each=query.period,
+                distinct=[UNIQUES[name] for name in asked if name in UNIQUES],
+            )
             if len(groups) >= MOST_GROUPS:
                 raise RequestError(
                     f"that is more than {MOST_GROUPS} rows; narrow the times or the dimensions"
@@ -94,15 +100,20 @@ def _by_the_store(query: Query) -> bool:
     """Whether the store adds this up: observations by its columns, in the aggregations that it has."""
     if query.view.name != "observations" or not STORED_DIMENSIONS.keys() >= {*query.dimensions}:
         return False
-    aggregated_there = all(
-        how in _AS_NUMBER or (how != HISTOGRAM and MEASURES[name] in TIMES) for name, how in query.measures
-    )
-    return aggregated_there and not filter_of(query.filters).looks
+    return all(_is_added_up(*measure) for measure in query.measures) and not filter_of(query.filters).looks
+
+
+def _is_added_up(name: str, how: str) -> bool:
+    if name in UNIQUES or name == COUNT:
+        return True
+    known = name in MEASURES and how not in (HISTOGRAM, UNIQ)
+    return known and (how in _AS_NUMBER or MEASURES[name] in TIMES)
 
 
 def _tells(query: Query, counts: list[int]) -> bool:
     """Whether a group says anything: how many there are, or at least one value."""
-    return any(name == COUNT for name, _ in query.measures) or any(counts)
+    counted = (COUNT, *query.view.uniques)
+    return any(name in counted for name, _ in query.measures) or any(counts)
 
 
 def _row(query: Query, values: Any, period_s: int, numbers: Mapping[str, Any]) -> Row:
@@ -126,6 +137,8 @@ def _label(at_s: int, period: Period) -> str:
 def _number(group: SpanGroup, name: str, aggregation: str) -> float | None:
     if name == COUNT:
         return float(group.spans)
+    if name in UNIQUES:
+        return float(group.distinct[UNIQUES[name]])
     field = MEASURES[name]
     measured = group.measured[field]
     if not measured.count:

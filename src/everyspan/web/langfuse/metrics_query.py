@@ -12,9 +12,13 @@ from everyspan.web.langfuse.exchange import RequestError, ns_of
 
 COUNT = "count"
 """The measure that every view has: how many there are."""
+UNIQ = "uniq"
+"""The aggregation that counts different values."""
 HISTOGRAM = "histogram"
 _PERCENTILES = tuple(f"p{percent}" for percent in PERCENTS)
-_AGGREGATIONS = ("sum", "avg", "count", "max", "min", *_PERCENTILES, HISTOGRAM)
+_AGGREGATIONS = ("sum", "avg", "count", "max", "min", *_PERCENTILES, HISTOGRAM, UNIQ)
+_OF_UNIQUES = (UNIQ, "count", "sum")
+_BY_TIME = (("time_dimension", False),)
 _MOST_ROWS = 1000
 _MOST_DIMENSIONS = 5
 _MOST_BINS = 100
@@ -30,6 +34,8 @@ class View:
     dimensions: tuple[str, ...]
     measures: tuple[str, ...]
     """Beside `count`."""
+    uniques: tuple[str, ...] = ()
+    """Measures that tell how many different values there are in a group."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +87,8 @@ def read_query(said: str, project: str, views: Mapping[str, View]) -> Query:
         since_ns=since,
         until_ns=until,
         period=period,
-        order=_order(query, columns | ({"time_dimension"} if period else set())),
+        order=_order(query, columns | ({"time_dimension"} if period else set()))
+        or (_BY_TIME if period else _by_the_first(measures)),
         limit=_config(query, "row_limit", default=100, most=_MOST_ROWS),
         bins=_config(query, "bins", default=10, most=_MOST_BINS),
     )
@@ -102,13 +109,18 @@ def _measures(query: Mapping[str, Any], view: View) -> tuple[tuple[str, str], ..
     found = []
     for each in _objects(query, "metrics"):
         measure, aggregation = str(each.get("measure")), str(each.get("aggregation"))
-        if measure not in (COUNT, *view.measures):
-            known = ", ".join((COUNT, *view.measures))
+        if measure not in (COUNT, *view.measures, *view.uniques):
+            known = ", ".join((COUNT, *view.measures, *view.uniques))
             raise RequestError(f"{view.name} has no measure {measure[:40]!r}; there are {known}")
         if aggregation not in _AGGREGATIONS:
             raise RequestError(f"aggregation is {aggregation[:40]!r}; it takes {', '.join(_AGGREGATIONS)}")
-        if measure == COUNT and aggregation in (*_PERCENTILES, HISTOGRAM):
+        if measure == COUNT and aggregation in (*_PERCENTILES, HISTOGRAM, UNIQ):
             raise RequestError(f"{aggregation} takes a measure that has values, not {COUNT}")
+        if measure in view.uniques and aggregation not in _OF_UNIQUES:
+            raise RequestError(
+                f"{measure} counts different values, for which there is no {aggregation};"
+                f" it takes {', '.join(_OF_UNIQUES)}"
+            )
         found.append((measure, aggregation))
     if not found:
         raise RequestError("metrics takes at least one measure with its aggregation")
@@ -142,6 +154,12 @@ def _order(query: Mapping[str, Any], columns: set[str]) -> tuple[tuple[str, bool
         if name not in columns:
             raise RequestError(f"orderBy is {name[:40]!r}, which is no column of the answer")
     return tuple(order)
+
+
+def _by_the_first(measures: tuple[tuple[str, str], ...]) -> tuple[tuple[str, bool], ...]:
+    """As Langfuse orders what nobody ordered: what matters stands among the first rows."""
+    name, how = measures[0]
+    return () if how == HISTOGRAM else ((f"{how}_{name}", True),)
 
 
 def _config(query: Mapping[str, Any], name: str, *, default: int, most: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from everyspan.cost.buckets import langfuse_usage_details
@@ -13,6 +14,7 @@ from everyspan.store.scores import Score
 from everyspan.web.as_json import parsed
 from everyspan.web.langfuse.exchange import iso
 from everyspan.web.langfuse.ingested import EVENTS, ID, TRACE_ID
+from everyspan.web.langfuse.paid import TOTAL, cost_details, exactly, side
 from everyspan.wire.stamp import STAMP, format_stamp
 
 _OURS = ("langfuse.", "gen_ai.", "llm.", "everyspan.", "user.id", "session.id")
@@ -23,9 +25,8 @@ _NANO = 10**9
 
 def observation(row: SpanRow) -> dict[str, Any]:
     """A span as the current API shows it: input and output as the text they are."""
-    kept = parsed(row.attributes)
-    attributes = kept.get("attributes", {}) if isinstance(kept, dict) else {}
-    total = None if row.cost is None or row.unbilled else float(row.cost)
+    attributes = own_attributes(row)
+    paid = {bucket: float(amount) for bucket, amount in cost_details(row, attributes).items()}
     model = row.model or None
     return {
         "id": attributes.get(ID, row.span_id),
@@ -60,8 +61,8 @@ def observation(row: SpanRow) -> dict[str, Any]:
         "internalModelId": None,
         "modelParameters": _parameters(attributes),
         "usageDetails": usage_details(row.usage),
-        "costDetails": {} if total is None else {"total": total},
-        "totalCost": total,
+        "costDetails": paid,
+        "totalCost": paid.get(TOTAL),
         "promptId": None,
         "promptName": attributes.get("langfuse.observation.prompt.name"),
         "promptVersion": _whole(attributes.get("langfuse.observation.prompt.version")),
@@ -82,6 +83,7 @@ def legacy_observation(row: SpanRow) -> dict[str, Any]:
     usage = shown["usageDetails"]
     inputs, outputs = row.usage.input_tokens or 0, row.usage.output_tokens or 0
     total = usage.get("total", 0)
+    paid = exactly(shown["costDetails"])
     return {
         **shown,
         "input": parsed(row.input),
@@ -96,8 +98,8 @@ def legacy_observation(row: SpanRow) -> dict[str, Any]:
         "completionTokens": outputs,
         "totalTokens": total,
         "unit": "TOKENS",
-        "calculatedInputCost": None,
-        "calculatedOutputCost": None,
+        "calculatedInputCost": _float(side(paid, "input")),
+        "calculatedOutputCost": _float(side(paid, "output")),
         "calculatedTotalCost": shown["totalCost"],
     }
 
@@ -105,7 +107,7 @@ def legacy_observation(row: SpanRow) -> dict[str, Any]:
 def trace(summary: TraceSummary, rows: Sequence[SpanRow] = ()) -> dict[str, Any]:
     """A trace without its observations and scores; texts and metadata come from `rows`, later starts winning."""
     ordered = sorted(rows, key=lambda row: (row.start_ns, row.key))
-    kept = [(row, _attributes(row)) for row in ordered]
+    kept = [(row, own_attributes(row)) for row in ordered]
     metadata: dict[str, Any] = {}
     asked = answered = ""
     told: dict[str, Any] = {}
@@ -176,12 +178,12 @@ def score_v3(kept: Score) -> dict[str, Any]:
 
 def observation_id(row: SpanRow) -> str:
     """The id of a span, in the words of whoever sent it."""
-    return str(_attributes(row).get(ID, row.span_id))
+    return str(own_attributes(row).get(ID, row.span_id))
 
 
 def level(row: SpanRow) -> str:
     """How serious an observation is."""
-    return _level(row, _attributes(row))
+    return _level(row, own_attributes(row))
 
 
 def is_trace(row: SpanRow) -> bool:
@@ -192,6 +194,10 @@ def is_trace(row: SpanRow) -> bool:
 def usage_details(usage: Usage) -> dict[str, int]:
     """Usage in Langfuse's buckets."""
     return {name: count for name, count in langfuse_usage_details(usage).items() if isinstance(count, int)}
+
+
+def _float(amount: Decimal | None) -> float | None:
+    return None if amount is None else float(amount)
 
 
 def _score(kept: Score) -> dict[str, Any]:
@@ -213,7 +219,8 @@ def _score(kept: Score) -> dict[str, Any]:
     }
 
 
-def _attributes(row: SpanRow) -> dict[str, Any]:
+def own_attributes(row: SpanRow) -> dict[str, Any]:
+    """The attributes of a span itself, without those of what sent it."""
     kept = parsed(row.attributes)
     return kept.get("attributes", {}) if isinstance(kept, dict) else {}
 

@@ -28,23 +28,30 @@ _LEVELS = ("ERROR", "WARNING", "DEFAULT", "DEBUG")
 """The most severe first."""
 _COUNTS = tuple(f"{level.lower()}Count" for level in _LEVELS)
 IN_ITS_SPANS = frozenset(
-    {"version", "release", "metadata", "level", "scores", "scores_avg", "public", *_COUNTS}
+    {
+        *("version", "release", "metadata", "level", "public", "inputCost", "outputCost", *_COUNTS),
+        *("scores", "scores_avg", "score_categories", "score_booleans"),
+    }
 )
 """What the summary of a trace does not tell."""
 
 _NUMBERS = frozenset(
-    {"latency", "inputTokens", "outputTokens", "totalTokens", "tokens", "totalCost", "scores", "scores_avg"}
+    {
+        *("latency", "inputTokens", "outputTokens", "totalTokens", "tokens", "inputCost", "outputCost"),
+        *("totalCost", "scores", "scores_avg"),
+    }
 )
 TRACE = Columns(
     names=(
         *("id", "name", "timestamp", "userId", "sessionId", "environment", "tags", "bookmarked", "latency"),
-        *("inputTokens", "outputTokens", "totalTokens", "tokens", "totalCost"),
-        *("version", "release", "metadata", "level", "scores", "scores_avg", *_COUNTS),
+        *("inputTokens", "outputTokens", "totalTokens", "tokens", "inputCost", "outputCost", "totalCost"),
+        *("version", "release", "metadata", "level", *_COUNTS),
+        *("scores", "scores_avg", "score_categories", "score_booleans"),
     ),
     numbers=_NUMBERS | frozenset(_COUNTS),
     times=frozenset({"timestamp"}),
-    lists=frozenset({"tags"}),
-    keyed=frozenset({"metadata", "scores", "scores_avg"}),
+    lists=frozenset({"tags", "score_categories"}),
+    keyed=frozenset({"metadata", "scores", "scores_avg", "score_categories", "score_booleans"}),
 )
 ORDERS = ("id", "timestamp", "name", "userId", "release", "version", "public", "bookmarked", "sessionId")
 LATEST_FIRST = ("timestamp", True)
@@ -130,9 +137,15 @@ def about(summary: TraceSummary) -> dict[str, Any]:
 def in_its_spans(shown: Mapping[str, Any], levels: list[str], scores: Sequence[Score]) -> Shown:
     """The rest of what looks see: of a trace as it is shown, its observations' levels and its scores."""
     numbers: dict[str, list[float]] = defaultdict(list)
+    words: dict[str, list[str]] = defaultdict(list)
+    truths: dict[str, list[bool]] = defaultdict(list)
     for each in scores:
         if each.data_type == "NUMERIC" and each.value is not None:
             numbers[each.name].append(each.value)
+        elif each.data_type == "BOOLEAN":
+            truths[each.name].append(bool(each.value))
+        elif each.data_type == "CATEGORICAL":
+            words[each.name].append(each.text)
     means = {name: sum(values) / len(values) for name, values in numbers.items()}
     counts = {f"{level.lower()}Count": levels.count(level) for level in _LEVELS}
     return {
@@ -141,6 +154,8 @@ def in_its_spans(shown: Mapping[str, Any], levels: list[str], scores: Sequence[S
         "level": next((level for level in _LEVELS if level in levels), None),
         "scores": means,
         "scores_avg": means,
+        "score_categories": words,
+        "score_booleans": truths,
         "observationsCount": len(levels),
         "scoresCount": len(scores),
     }

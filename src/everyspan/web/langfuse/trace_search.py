@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from everyspan.store.reads import TraceFilter, TraceSummary
@@ -13,6 +14,7 @@ from everyspan.store.store import Store
 from everyspan.web.langfuse import shapes
 from everyspan.web.langfuse.exchange import RequestError
 from everyspan.web.langfuse.looks import Shown
+from everyspan.web.langfuse.paid import cost_details, side
 from everyspan.web.langfuse.trace_filters import Wanted, about, in_its_spans
 
 MOST_ROWS = 1000
@@ -79,7 +81,16 @@ class TraceSearch:
     def _in_its_spans(self, summary: TraceSummary) -> Shown:
         _, rows = self.read(summary)
         levels = [shapes.level(row) for row in rows if not shapes.is_trace(row)]
-        return in_its_spans(shapes.trace(summary, rows), levels, self.scores(summary))
+        paid = [cost_details(row, shapes.own_attributes(row)) for row in rows]
+        costs = {
+            f"{name}Cost": sum(known, Decimal(0)) if (known := _known(paid, name)) else None
+            for name in ("input", "output")
+        }
+        return {**in_its_spans(shapes.trace(summary, rows), levels, self.scores(summary)), **costs}
+
+
+def _known(paid: Sequence[Mapping[str, Decimal]], name: str) -> list[Decimal]:
+    return [amount for each in paid if (amount := side(each, name)) is not None]
 
 
 def _too_many(most: int) -> RequestError:
