@@ -36,6 +36,7 @@ CONTRACT = (
     ),
     (
         *("store_bills", "store_upkeep", "store_served", "store_media", "store_measures", "cost_reprice"),
+        "store_summaries",
         "cost_repriced_groups",
         *("langfuse_endpoints", "langfuse_media", "langfuse_filters", "langfuse_lists", "langfuse_metrics"),
     ),

@@ -62,7 +62,7 @@ def test_over_http_every_answer_is_the_same(server: object, clickhouse: Callable
         assert everything(store) == expected(clickhouse)
 
 
-FAULTS = [("cut", 0), ("garble", 0), *itertools.product(["refuse", "lose"], (1, 4)), ("hang", 1)]
+FAULTS = [("cut", 0), ("garble", 0), *itertools.product(["refuse", "lose"], (4, 10)), ("hang", 1)]
 """What goes wrong, and how many requests of the insert go well before it."""
 
 
@@ -85,6 +85,12 @@ def test_an_insert_that_fails_anywhere_is_complete_after_it_is_repeated(
         (writer,) = store.writers(WriterFilter())
         assert store.insert(ROWS, NUMBERS, SIGHTINGS).new == 0
         assert store.trace_totals(TraceFilter()).spans == len(ROWS)
+        assert {each.trace_id: each.spans for each in store.list_traces(TraceFilter())} == {
+            trace_id(1): 2,
+            trace_id(3): 1,
+            trace_id(4): 1,
+            trace_id(5): 1,
+        }
         assert (writer.received, writer.begun, writer.spans) == (((1, 4), (6, 6)), 3, 3)
         assert [each for each in said if "secret-word" in each] == []
 
@@ -112,8 +118,9 @@ def test_rows_are_added_so_that_they_are_written_when_the_answer_comes(server: o
         for said in server.requests  # type: ignore[attr-defined]
         if said["statement"].startswith("INSERT INTO") and "insert_deduplication_token" in said
     ]
-    assert [(said["async_insert"], said["wait_for_async_insert"]) for said in added] == [("1", "1")] * 2
-    assert len({said["insert_deduplication_token"] for said in added}) == 2
+    # Places, spans, the summaries of two projects, the accounts of writers.
+    assert [(said["async_insert"], said["wait_for_async_insert"]) for said in added] == [("1", "1")] * 5
+    assert len({said["insert_deduplication_token"] for said in added}) == 5
 
 
 def test_a_server_that_is_not_there_is_an_error_that_names_it() -> None:

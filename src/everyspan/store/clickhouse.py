@@ -1,7 +1,7 @@
 """The store for scale: ClickHouse, a server or cluster of them, or its engine embedded in this process (chDB).
 
-Nothing is summed up beforehand. Rows replace their duplicates when they merge, every question asks for rows as if all
-merges had happened (FINAL), and before an insert what is stored already is left out.
+Rows replace their duplicates when they merge, every question asks for rows as if all merges had happened (FINAL), and
+before an insert what is stored already is left out. What a trace comes to is made anew from its spans then.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import clickhouse_connect
 import urllib3
+from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -80,6 +81,7 @@ class ClickHouseStore:
         self.read_only = read_only
         self._write_lock = threading.Lock()
         self._client: Client | None = None
+        self._types: dict[tuple[str, ...], Sequence[ClickHouseType]] = {}
         with self._translated("open"):
             client = clickhouse_connect.get_client(**address.connection())
             try:
@@ -315,7 +317,14 @@ class ClickHouseStore:
 
     def _put(self, table: str, rows: Sequence[Sequence[Any]], columns: Sequence[str], token: str) -> None:
         settings = {**self.address.insert_settings(), "insert_deduplication_token": token}
-        self._connected().insert(table, rows, column_names=list(columns), settings=settings)
+        types = self._types.get((table, *columns))
+        if types is None:
+            # Asked of the server once, and not before each insert.
+            types = self._connected().create_insert_context(table, list(columns)).column_types
+            self._types[table, *columns] = types
+        self._connected().insert(
+            table, rows, column_names=list(columns), column_types=types, settings=settings
+        )
 
     def _do(self, statement: str, parameters: dict[str, Any]) -> None:
         self._connected().command(statement, parameters=parameters, settings=self.address.insert_settings())

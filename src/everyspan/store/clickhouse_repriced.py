@@ -7,7 +7,7 @@ from everyspan.store.reads import UNBILLED, Prices
 
 NEWEST = (
     "SELECT project, trace_id, key, argMax(tuple(toString(cost_state), cost, note), number) AS newest FROM repriced"
-    " WHERE number IN (SELECT number FROM repricings WHERE finished) {more} GROUP BY project, trace_id, key"
+    " WHERE number GLOBAL IN (SELECT number FROM repricings WHERE finished) {more} GROUP BY project, trace_id, key"
 )
 """The newest cost of each span that has another than the recorded one. In a tuple, because `argMax` skips NULL."""
 
@@ -41,7 +41,8 @@ def calls_at(prices: Prices) -> str:
     is_new = f"newest.1 != '' AND was_state NOT IN ('', '{UNBILLED}')"
     return (
         f"(SELECT {_OF_CALLS}, if({is_new}, newest.1, was_state) AS state, if({is_new}, newest.2, was_cost) AS cost"
-        f" FROM ({recorded}) AS calls LEFT JOIN ({NEWEST.format(more='')}) AS made USING (project, trace_id, key)"
+        f" FROM ({recorded}) AS calls GLOBAL LEFT JOIN ({NEWEST.format(more='')}) AS made"
+        " USING (project, trace_id, key)"
         # A tuple can not be NULL: where nothing is new, its state is empty.
         " SETTINGS join_use_nulls = 0)"
     )

@@ -78,7 +78,7 @@ class ClickHouseRepricer:
         """See `Repricer.versions`."""
         sql = (
             "SELECT number, made_ns, lists, asked, ifNull(calls, 0) FROM repricings"
-            " LEFT JOIN (SELECT number, count() AS calls FROM repriced GROUP BY number) AS kept USING (number)"
+            " GLOBAL LEFT JOIN (SELECT number, count() AS calls FROM repriced GROUP BY number) AS kept USING (number)"
             " WHERE finished ORDER BY number"
         )
         with self._store.reading() as ask:

@@ -10,6 +10,7 @@ from importlib import resources
 from clickhouse_connect.driver.client import Client
 
 from everyspan.errors import StoreError
+from everyspan.store.clickhouse_summaries import made_of
 
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
 _COLUMNS = "version UInt32, applied DateTime"
@@ -44,9 +45,11 @@ class Layout:
         path = f"/clickhouse/tables/{{shard}}/{self.database}/{table}"
         return f"ReplicatedReplacingMergeTree('{path}', '{{replica}}', {arguments})"
 
-    def statements(self, script: str) -> Iterator[str]:
-        """One step of the schema, as this layout wants it said."""
+    def statements(self, script: str, *, text_index: bool = True) -> Iterator[str]:
+        """One step of the schema, as this layout wants it said; `text_index` where servers have that kind of index."""
         places = {"on_cluster": self.on_cluster, "settings": "" if self.cluster else ", " + _WINDOW}
+        places["word_index"] = _WORD_INDEX if text_index else _TOKEN_INDEX
+        places["summaries"] = made_of(f"{quoted(self.database)}.spans FINAL")
         for table in TABLES:
             places[f"{table}_table"] = self.local(table)
             places[f"{table}_whole"] = f"{quoted(self.database)}.{table}"
@@ -69,6 +72,8 @@ class Layout:
 
 TABLES = {
     "spans": "trace_id",
+    "traces": "trace_id",
+    "places": "trace_id",
     "writers": "writer",
     "scores": "id",
     "media": "id",
@@ -79,6 +84,10 @@ TABLES = {
 """Each table, and by what its rows are spread over a cluster: a trace is on one shard."""
 
 _WINDOW = "non_replicated_deduplication_window = 1000"
+_WORD_INDEX = "text(tokenizer = 'splitByNonAlpha')"
+_TOKEN_INDEX = "tokenbf_v1(65536, 3, 0) GRANULARITY 4"
+_HAVE_TEXT_INDEX = "26.2"
+"""From this version on servers have it without a setting (ClickHouse's documentation of text indexes)."""
 
 
 def quoted(name: str) -> str:
@@ -120,9 +129,11 @@ def migrate(client: Client, layout: Layout, *, read_only: bool, where: str) -> N
         path = f"/clickhouse/tables/all/{layout.database}/schema_steps"
         engine = f"ReplicatedMergeTree('{path}', '{{shard}}-{{replica}}')"
     client.command(f"{made} ENGINE = {engine} ORDER BY version")
+    text_index = client.min_version(_HAVE_TEXT_INDEX)
     for number, script in steps():
         if number > version:
-            for statement in (*layout.statements(script), *layout.spread(script)):
+            said = layout.statements(script, text_index=text_index)
+            for statement in (*said, *layout.spread(script)):
                 client.command(statement)
             client.command(f"INSERT INTO {database}.schema_steps VALUES ({number}, now())")
 

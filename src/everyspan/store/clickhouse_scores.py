@@ -10,10 +10,8 @@ from typing import Any
 
 from everyspan.store import clickhouse_measures
 from everyspan.store.clickhouse_columns import Ask, with_bodies
-from everyspan.store.clickhouse_where import Bound, Where
+from everyspan.store.clickhouse_where import Bound, Where, hour_of
 from everyspan.store.conditions import Period, SpanField, SpanGroup
-from everyspan.store.limits import LATEST_NS
-from everyspan.store.periods import HOUR_NS
 from everyspan.store.rows import SpanRow
 from everyspan.store.scores import Position, Score, ScoreFilter, SpanFilter
 
@@ -82,7 +80,7 @@ def list_spans(ask: Ask, wanted: SpanFilter) -> list[SpanRow]:
         f" LIMIT {bound.put(wanted.limit)} OFFSET {bound.put(wanted.skip)}"
     )
     found = with_bodies(
-        ask, f"project = {bound.put(wanted.project)} AND ({_PLACE}) IN ({places})", bound.values
+        ask, f"project = {bound.put(wanted.project)} AND ({_PLACE}) GLOBAL IN ({places})", bound.values
     )
     return sorted(found, key=lambda row: (row.start_ns, row.key), reverse=True)
 
@@ -124,15 +122,11 @@ def _span_conditions(wanted: SpanFilter) -> Where:
     where.between("start_ns", wanted.since_ns, wanted.until_ns)
     # The hour is what rows are sorted by.
     if wanted.since_ns is not None:
-        where.add(f"hour >= {where.bound.put(_hour(wanted.since_ns))}")
+        where.add(f"hour >= {where.bound.put(hour_of(wanted.since_ns))}")
     if wanted.until_ns is not None:
-        where.add(f"hour <= {where.bound.put(_hour(wanted.until_ns))}")
+        where.add(f"hour <= {where.bound.put(hour_of(wanted.until_ns))}")
     clickhouse_measures.add_conditions(where, wanted.conditions)
     return where
-
-
-def _hour(at_ns: int) -> int:
-    return min(max(at_ns, 0), LATEST_NS) // HOUR_NS
 
 
 def _page(where: Where, columns: tuple[str, str], before: Position | None) -> None:

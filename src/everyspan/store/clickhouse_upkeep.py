@@ -9,9 +9,9 @@ from everyspan.errors import SettingsError
 from everyspan.store import clickhouse_writers
 from everyspan.store.clickhouse_columns import AS_BYTES, READ, Ask, row_of
 from everyspan.store.clickhouse_schema import Layout
+from everyspan.store.clickhouse_summaries import Put
 from everyspan.store.clickhouse_twins import Do
 from everyspan.store.clickhouse_where import Bound, Where
-from everyspan.store.clickhouse_write import Put
 from everyspan.store.upkeep import Deleted, Deletion, SpanPage
 
 AT_ONCE = 5000
@@ -23,14 +23,15 @@ _ORDER = ("project", "hour", "trace_id", "key")
 def traces_of(ask: Ask, wanted: Deletion) -> list[str]:
     """The ids of the traces to delete."""
     bound = Bound()
-    where, having = Where(bound), Where(bound)
+    where = Where(bound)
     where.equal(project=wanted.project, trace_id=wanted.trace_id)
     if wanted.user:
         named = f"project = {bound.put(wanted.project)} AND user = {bound.put(wanted.user)}"
-        where.add(f"trace_id IN (SELECT trace_id FROM spans WHERE {named})")
-    having.between("max(end_ns)", None, wanted.before_ns)
-    sql = f"SELECT trace_id FROM spans WHERE {where} GROUP BY trace_id HAVING {having} ORDER BY trace_id"
-    return [row[0] for row in ask(sql, bound.values)]
+        where.add(f"trace_id GLOBAL IN (SELECT trace_id FROM spans WHERE {named})")
+    where.between("ended_ns", None, wanted.before_ns)
+    return [
+        row[0] for row in ask(f"SELECT trace_id FROM traces WHERE {where} ORDER BY trace_id", bound.values)
+    ]
 
 
 def delete(ask: Ask, put: Put, do: Do, layout: Layout, project: str, traces: Sequence[str]) -> Deleted:
@@ -42,7 +43,8 @@ def delete(ask: Ask, put: Put, do: Do, layout: Layout, project: str, traces: Seq
         f"SELECT writer, count() FROM spans WHERE {whose} AND writer != '' GROUP BY writer", bound.values
     )
     do(f"ALTER TABLE {layout.local('spans')} {layout.on_cluster} DELETE WHERE {whose}", bound.values)
-    for table in ("scores", "repriced"):
+    # Summaries at last: they are what an attempt that died in between is found again by.
+    for table in ("scores", "repriced", "places", "traces"):
         do(f"ALTER TABLE {layout.local(table)} {layout.on_cluster} DELETE WHERE {whose}", bound.values)
     counts = {row[0]: row[1] for row in of_writer}
     changed = []

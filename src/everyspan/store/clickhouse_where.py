@@ -8,6 +8,12 @@ from typing import Any
 
 from everyspan.store.exact import to_text
 from everyspan.store.limits import LATEST_NS
+from everyspan.store.periods import HOUR_NS
+
+
+def hour_of(at_ns: int) -> int:
+    """The hour by which rows are sorted, of any moment that is asked for."""
+    return min(max(at_ns, 0), LATEST_NS) // HOUR_NS
 
 
 class Bound:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from everyspan.store import clickhouse_writers
+from everyspan.store import clickhouse_summaries, clickhouse_writers
 from everyspan.store.clickhouse_columns import WRITTEN, Ask, columns_of, with_bodies, without_bodies
+from everyspan.store.clickhouse_summaries import Put
 from everyspan.store.clickhouse_twins import Do, settle
 from everyspan.store.clickhouse_where import Bound
 from everyspan.store.limits import Batch
@@ -17,9 +18,6 @@ from everyspan.store.news import News
 from everyspan.store.periods import HOUR_NS
 from everyspan.store.reads import Inserted
 from everyspan.store.rows import INTERRUPTED, REVISED, SpanRow
-
-Put = Callable[[str, Sequence[Sequence[Any]], Sequence[str], str], None]
-"""Adds rows to a table: its name, the rows, their columns, and a token by which a repeated request is known."""
 
 Change = Callable[[str, str, dict[str, Any]], None]
 """Deletes the spans of a project that fit a condition, and waits until they are gone."""
@@ -44,13 +42,14 @@ class _Sorted:
 def insert(ask: Ask, put: Put, do: Do, change: Change, batch: Batch) -> Inserted:
     """Write one batch; one at a time.
 
-    The spans go first and the accounts of writers after them: dying in between leaves spans that the next attempt
-    knows, and whose numbers it adds all the same.
+    First where the spans will be found, then the spans, then what they come to, at last the accounts of writers: dying
+    in between leaves spans that the next attempt knows, and whose summaries and numbers it makes all the same.
     """
     found = _sort(ask, batch.spans)
     rows = [columns_of(row) for row in found.fresh]
     rows += [columns_of(row, gone=True) for row in found.replaced]
     news = _news(found, batch)
+    clickhouse_summaries.note_places(put, found.fresh, uuid.uuid4().hex)
     for row in found.revised:
         # Its successor may start in another hour and so have another place. Dying before that one is written is mended
         # by the next attempt, which still has it.
@@ -59,7 +58,9 @@ def insert(ask: Ask, put: Put, do: Do, change: Change, batch: Batch) -> Inserted
         put("spans", rows, WRITTEN, uuid.uuid4().hex)
     # Of all that came, new or not: a batch before this one may have died before its calls were judged.
     for project in {row.project for row in batch.spans}:
-        settle(ask, do, project, (row for row in batch.spans if row.project == project))
+        came = [row for row in batch.spans if row.project == project]
+        traces = {row.trace_id for row in came} | settle(ask, do, project, came)
+        clickhouse_summaries.renew(ask, put, project, traces, uuid.uuid4().hex)
     accounts = clickhouse_writers.accounts(ask, news)
     changed = []
     for name, account in accounts.items():

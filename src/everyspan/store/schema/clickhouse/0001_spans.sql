@@ -49,15 +49,16 @@ CREATE TABLE IF NOT EXISTS {spans_table} {on_cluster} (
     words String CODEC(ZSTD(1)),                 -- what is searched: each word once, folded, between spaces
     version UInt64,
     gone UInt8,
-    INDEX spans_by_trace trace_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX spans_by_key key TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX spans_by_response response_id TYPE bloom_filter(0.001) GRANULARITY 1,
-    INDEX spans_by_word words TYPE tokenbf_v1(65536, 3, 0) GRANULARITY 1
+    INDEX spans_by_trace trace_id TYPE bloom_filter(0.01) GRANULARITY 4,
+    INDEX spans_by_key key TYPE bloom_filter(0.01) GRANULARITY 4,
+    INDEX spans_by_response response_id TYPE bloom_filter(0.001) GRANULARITY 4,
+    INDEX spans_by_word words TYPE tokenbf_v1(65536, 3, 0) GRANULARITY 4
 )
 ENGINE = {spans_engine}
 PARTITION BY intDiv(start_ns, 2592000000000000)
+PRIMARY KEY (project, hour, trace_id)
 ORDER BY (project, hour, trace_id, key)
-SETTINGS index_granularity = 2048{settings};
+SETTINGS index_granularity = 512{settings};           -- 2,048 and GRANULARITY 1 in tables made before step 6
 
 CREATE TABLE IF NOT EXISTS {writers_table} {on_cluster} (
     project String,

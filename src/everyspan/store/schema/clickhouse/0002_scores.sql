@@ -28,5 +28,5 @@ ORDER BY (project, id)
 SETTINGS index_granularity = 2048{settings};
 
 -- A span by its own id, which is no part of the sorting key.
-ALTER TABLE {spans_table} {on_cluster} ADD INDEX IF NOT EXISTS spans_by_id span_id TYPE bloom_filter(0.001) GRANULARITY 1;
+ALTER TABLE {spans_table} {on_cluster} ADD INDEX IF NOT EXISTS spans_by_id span_id TYPE bloom_filter(0.001) GRANULARITY 4;
 ALTER TABLE {spans_table} {on_cluster} MATERIALIZE INDEX spans_by_id;
