@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from everyspan.store.clickhouse_columns import Ask, money
-from everyspan.store.clickhouse_traces import traces_that_fit
+from everyspan.store.clickhouse_traces import conditions
 from everyspan.store.clickhouse_where import Bound, Where
 from everyspan.store.daily import DailyFilter, DailyPage, ModelOfDay, page_of
 from everyspan.store.periods import DAY_NS, HOUR_NS
@@ -68,10 +68,10 @@ def _of_the_traces(wanted: DailyFilter) -> Where:
     bound, listed = where.bound, wanted.of_the_list
     for each in (listed, *(TraceFilter(project=wanted.project, tag=tag) for tag in wanted.other_tags)):
         if each != TraceFilter(project=wanted.project):
-            where.add(f"trace_id IN ({_ids(each, bound)})")
+            where.add(f"trace_id GLOBAL IN ({_ids(each, bound)})")
     if environments := wanted.other_environments:
         ways = [
-            f"trace_id IN ({_ids(TraceFilter(project=wanted.project, environment=each), bound)})"
+            f"trace_id GLOBAL IN ({_ids(TraceFilter(project=wanted.project, environment=each), bound)})"
             for each in environments
             if each
         ]
@@ -79,10 +79,12 @@ def _of_the_traces(wanted: DailyFilter) -> Where:
             # One that nobody said: no span of the trace has any.
             said = Where(bound)
             said.equal(project=wanted.project)
-            ways.append(f"trace_id NOT IN (SELECT trace_id FROM spans WHERE {said} AND environment != '')")
+            ways.append(
+                f"trace_id GLOBAL NOT IN (SELECT trace_id FROM spans WHERE {said} AND environment != '')"
+            )
         where.add(f"({' OR '.join(ways)})")
     return where
 
 
 def _ids(wanted: TraceFilter, bound: Bound) -> str:
-    return f"SELECT trace_id FROM ({traces_that_fit(wanted, bound)})"
+    return f"SELECT trace_id FROM traces WHERE {conditions(wanted, bound)}"

@@ -41,7 +41,7 @@ def list_traces(ask: Ask, wanted: TraceFilter) -> list[TraceSummary]:
     found: list[TraceSummary] = []
     for hours in _stretches(ask, wanted, position):
         bound = Bound()
-        where = _conditions(wanted, bound, hours)
+        where = conditions(wanted, bound, hours)
         if position is not None:
             start, project, trace_id = (bound.put(value) for value in position)
             where.add(f"(started_ns, project, trace_id) < ({start}, {project}, {trace_id})")
@@ -83,7 +83,7 @@ def _stretches(ask: Ask, wanted: TraceFilter, position: tuple[int, str, str] | N
 def trace_totals(ask: Ask, wanted: TraceFilter) -> TraceTotals:
     """See `Store.trace_totals`."""
     bound = Bound()
-    where = _conditions(wanted, bound)
+    where = conditions(wanted, bound)
     return _totals(ask(f"SELECT {_TOTALS} FROM traces WHERE {where}", bound.values)[0])
 
 
@@ -153,8 +153,8 @@ def read_span(ask: Ask, trace_id: str, key: str, project: str) -> SpanRow | None
     return rows[0] if rows else None
 
 
-def _conditions(wanted: TraceFilter, bound: Bound, hours: Hours | None = None) -> Where:
-    """What a summary must say to fit, of all hours or some."""
+def conditions(wanted: TraceFilter, bound: Bound, hours: Hours | None = None) -> Where:
+    """What a summary must say for its trace to fit, among those of all hours or of some."""
     where = Where(bound)
     where.equal(project=wanted.project)
     _between_hours(where, wanted)
