@@ -2,9 +2,9 @@
 
     python -m benchmarks.ingest [--seconds 20] [--rate 0] [--senders 2] [--phoenix BIN]
 
-Bodies of 512 spans of 2 KB, gzip, every span with ids of its own, made before the clock starts; `everyspan serve` runs
-in a process of its own. The rate counts until the last span can be read; `--rate` paces the senders. Meanwhile a probe
-sends one span at a time and asks for its trace until it is there.
+Bodies of 512 spans of 2 KB, gzip, every span with ids of its own and 0.2 ms later than the one before, made before the
+clock starts; `everyspan serve` runs in a process of its own. The rate counts until the last span can be read; `--rate`
+paces the senders. Meanwhile a probe sends one span at a time and asks for its trace until it is there.
 
 `--phoenix` measures Arize Phoenix the same way instead; BIN is its command, in an environment of its own.
 """
@@ -17,6 +17,7 @@ import http.client
 import json
 import os
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,9 @@ SPANS_IN_BODY = 512
 _PROTOBUF = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
 _PATH = "/v1/traces"
 _PROBE_PAUSE_S = 0.2
+_APART_NS = 200_000
+_LASTED_NS = 1_300_000_000
+_TIME = struct.Struct("<Q")
 _MOST_WAIT_S = 600.0
 
 
@@ -134,25 +138,35 @@ def ask(collector: Collector, method: str, path: str, content: bytes | None = No
 
 
 def bodies(count: int, spans_each: int = SPANS_IN_BODY) -> list[bytes]:
-    """Requests whose spans all have ids of their own: one template, its ids replaced in place."""
+    """Requests whose spans all have ids and times of their own: one template, these replaced in place."""
     request = encode_spans(finished(spans_each, size_bytes=2_000))
     spans = [span for group in request.resource_spans for scope in group.scope_spans for span in scope.spans]
     for index, span in enumerate(spans):
         span.trace_id, span.span_id = b"TRACE-ID%08d" % index, b"SP%06d" % index
+        span.start_time_unix_nano, span.end_time_unix_nano = (
+            int.from_bytes(b"%s%06d" % (edge, index), "little") for edge in (b"S@", b"E@")
+        )
         for attribute in span.attributes:
             if attribute.key == "gen_ai.response.id":
                 attribute.value.string_value = f"chatcmpl-{index:016d}"
     parts = request.SerializeToString()
     places = [
-        (parts.index(span.trace_id), parts.index(span.span_id), parts.index(b"chatcmpl-%016d" % index) + 9)
+        (
+            *(parts.index(span.trace_id), parts.index(span.span_id)),
+            *(parts.index(b"%s%06d" % (edge, index)) for edge in (b"S@", b"E@")),
+            parts.index(b"chatcmpl-%016d" % index) + 9,
+        )
         for index, span in enumerate(spans)
     ]
-    made = []
+    made, start_ns = [], time.time_ns()
     for _ in range(count):
         body = bytearray(parts)
-        for trace_at, span_at, answer_at in places:
+        for trace_at, span_at, start_at, end_at, answer_at in places:
+            start_ns += _APART_NS
             body[trace_at : trace_at + 16] = os.urandom(16)
             body[span_at : span_at + 8] = os.urandom(8)
+            body[start_at : start_at + 8] = _TIME.pack(start_ns)
+            body[end_at : end_at + 8] = _TIME.pack(start_ns + _LASTED_NS)
             body[answer_at : answer_at + 16] = os.urandom(8).hex().encode()
         made.append(gzip.compress(bytes(body), 1))
     return made

@@ -23,8 +23,10 @@ from everyspan.wire.frame import Kind, walk
 
 _LOGGER = logging.getLogger(__name__)
 _BATCH_BYTES = 16 << 20
-_CHUNK_BYTES = 2 << 20
-"""Of a batch so much is stored in one transaction, while the next is being read."""
+_FIRST_CHUNK_BYTES, _CHUNK_BYTES = 512 << 10, 4 << 20
+"""Of a batch so much is stored in one transaction, while the next is being read. The first one is small, because
+nothing can be stored before it is read, and each is twice the one before: the more spans share a transaction, the fewer
+times a page of an index is written."""
 _MUCH_BYTES = 1 << 20
 """Batches of this size are worth a second process."""
 _DECODER_IDLE_S = 30.0
@@ -260,12 +262,12 @@ def _entries(batch: Batch) -> list[bytes]:
 
 def _chunks(entries: Sequence[bytes]) -> Iterator[list[bytes]]:
     chunk: list[bytes] = []
-    size = 0
+    size, enough = 0, min(_FIRST_CHUNK_BYTES, _CHUNK_BYTES)
     for entry in entries:
         chunk.append(entry)
         size += len(entry)
-        if size >= _CHUNK_BYTES:
+        if size >= enough:
             yield chunk
-            chunk, size = [], 0
+            chunk, size, enough = [], 0, min(2 * enough, _CHUNK_BYTES)
     if chunk:
         yield chunk

@@ -60,11 +60,12 @@ OLDEST_SQLITE = (3, 37, 0)
 _BUSY_S = 20.0
 """How long to wait for a writer in another process before giving up."""
 
-_WRITER_CACHE_KIB = 16 << 10
-"""Of the 2 MiB that SQLite takes, a batch writes some pages twice: each span touches five indexes somewhere."""
+_WRITER_CACHE_KIB = 64 << 10
+"""What a large batch changes fits, as each span touches five indexes somewhere. A page that has to leave before the end
+of its transaction is written twice; the memory is taken only when there is so much to do."""
 
-_LOG_PAGES = 4000
-"""How long the log grows, 16 MiB, before its pages move into the file: most are changed again before that."""
+_LOG_PAGES = 16_000
+"""How long the log grows, 64 MiB, before its pages move into the file: most are changed again before that."""
 
 _IDLE_READERS = 8
 """Connections kept for the next reader; more are opened when needed and closed again."""
