@@ -30,6 +30,7 @@ print(json.dumps({
     "sessions": [each.id for each in langfuse.fetch_sessions().data],
     "usage": [[each.usage.input, each.usage.output] for each in read.observations if each.name == "answer"],
     "by_type": [each.name for each in langfuse.fetch_observations(type="GENERATION").data],
+    "every_observation": sorted(each.name for each in langfuse.fetch_observations().data),
     "daily": [
         [day.count_traces, day.count_observations, day.total_cost, [
             [each.model, each.input_usage, each.output_usage, each.total_usage, each.count_traces,
@@ -73,8 +74,19 @@ while True:
             raise
     assert time.monotonic() < deadline, read
     time.sleep(0.05)
+metrics = getattr(langfuse.api, "metrics_v_2", None) or langfuse.api.metrics
+documented = (
+    "latency streamingLatency inputTokens outputTokens totalTokens outputTokensPerSecond tokensPerSecond"
+    " inputCost outputCost totalCost timeToFirstToken countScores"
+).split()
+day = {{"fromTimestamp": "2020-01-01T00:00:00Z", "toTimestamp": "2100-01-01T00:00:00Z"}}
+measured = metrics.metrics(query=json.dumps({{
+    "view": "observations", "dimensions": [{{"field": "traceName"}}, {{"field": "name"}}],
+    "metrics": [{{"measure": each, "aggregation": "sum"}} for each in documented],
+    "filters": [{{"column": "type", "operator": "=", "value": "GENERATION", "type": "string"}}], **day,
+}})).data
 print(json.dumps({{
-    "trace": trace_id, "name": read.name, "user": read.user_id, "tags": sorted(read.tags),
+    "measured": measured, "trace": trace_id, "name": read.name, "user": read.user_id, "tags": sorted(read.tags),
     "observations": sorted(each.name for each in read.observations), "output": read.output,
     "scores": sorted(each.name for each in read.scores), "cost": read.total_cost,
     "listed": [each.id for each in langfuse.api.trace.list(user_id="u-1").data],

@@ -68,6 +68,11 @@ def test_an_sdk_takes_us_for_home_and_reads_back_what_it_sent(server: Server, ma
     if major == "2":  # the only one that has it
         days = [[1, 3, 0.0035, [[None, 0, 0, 0, 1, 2], ["gpt-4o", 1000, 100, 1100, 1, 1]]]]
         assert (read["daily"], read["by_type"]) == (days, ["answer"])
+        assert read["every_observation"] == observations
+    else:
+        (measured,) = read["measured"]
+        sums = [measured[f"sum_{name}"] for name in ("inputCost", "outputCost", "totalCost", "countScores")]
+        assert (measured["name"], sums, len(measured)) == ("answer", [0.0025, 0.001, 0.0035, 1], 14)
 
 
 @pytest.mark.parametrize("major", SDK)

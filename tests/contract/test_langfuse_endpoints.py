@@ -75,6 +75,18 @@ def test_an_observation_and_its_later_changes_are_one_row_whatever_their_order(t
     assert (observation["id"], observation["endTime"], observation["latency"]) == ("call 1", LATER, 5.0)
 
 
+def test_a_trace_of_langfuse_2_is_none_of_its_observations(server: Server) -> None:
+    sent(server, "ingestion", {"batch": CALL})
+    query = {"view": "observations", "metrics": [{"measure": "count", "aggregation": "count"}]}
+
+    listed = asked(server, "observations").json
+    counted = asked(server, f"metrics?query={quote(json.dumps(query))}").json["data"]
+    days = asked(server, "metrics/daily").json["data"]
+
+    assert [each["id"] for each in listed["data"]] == ["call 1"]
+    assert listed["meta"]["totalItems"] == counted[0]["count_count"] == days[0]["countObservations"] == 1
+
+
 def test_a_batch_says_of_each_event_what_became_of_it(server: Server) -> None:
     answer = sent(
         server,

@@ -12,6 +12,7 @@ import pytest
 
 from everyspan.model.usage import Usage
 from everyspan.store.conditions import Condition, Is, Measured, Period, SpanField, SpanGroup
+from everyspan.store.rows import WHOLE_TRACE
 from everyspan.store.scores import Score, SpanFilter
 from everyspan.store.store import Store, open_store
 from tests.store_rows import DAY_NS, NOON_NS, call, span, span_id, trace_id
@@ -69,6 +70,9 @@ def condition(field: SpanField, how: Is, *texts: str, number: int | Decimal = 0)
         (condition(F.PARENT_ID, Is.MISSING), [1, 2, 4, 5]),
         (condition(F.TRACE_ID, Is.ANY_OF, trace_id(1)), [1, 3]),
         (condition(F.TRACE_NAME, Is.ANY_OF, "checkout"), [5]),
+        # A root without a word about its trace gives it its own name, another span does not.
+        (condition(F.TRACE_NAME, Is.ANY_OF, "span 1", "span 3", "span 5"), [1]),
+        (condition(F.TRACE_NAME, Is.MISSING), [3]),
         (condition(F.STATUS, Is.ANY_OF, "error"), [3]),
         (condition(F.TAGS, Is.ANY_OF, "a", "c"), [1, 4]),
         (condition(F.TAGS, Is.NONE_OF, "a", "c"), [2, 3, 5]),
@@ -168,6 +172,17 @@ def test_a_length_that_nobody_said_takes_nothing_from_the_next_measure(filled: S
 
     assert tool.measured[F.FIRST_TOKEN] == Measured()
     assert (tool.measured[F.DURATION].count, tool.measured[F.DURATION].total) == (1, Decimal(500_000))
+
+
+def test_what_stands_for_a_whole_trace_is_no_observation(store: Store) -> None:
+    store.insert([span(1, key=f"{WHOLE_TRACE}1"), call(2, trace_id=trace_id(1), parent_id=span_id(1))])
+
+    every = SpanFilter(project="default")
+    observed = SpanFilter(project="default", only_observations=True)
+
+    assert [store.count_spans(wanted) for wanted in (every, observed)] == [2, 1]
+    assert [row.key for row in store.list_spans(observed)] == ["h:2"]
+    assert [group.spans for group in store.span_groups((), observed)] == [1]
 
 
 def test_without_spans_there_are_no_sums(filled: Store) -> None:

@@ -71,3 +71,8 @@ def test_observations_show_their_parts_and_older_ones_their_sides() -> None:
         0.001,
         0.0035,
     ]
+    assert [legacy["usage"][f"{part}Cost"] for part in ("input", "output", "total")] == [
+        0.0025,
+        0.001,
+        0.0035,
+    ]

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from everyspan.store.clickhouse_columns import Ask, money
+from everyspan.store.clickhouse_measures import OBSERVED
 from everyspan.store.clickhouse_traces import conditions
 from everyspan.store.clickhouse_where import Bound, Where
 from everyspan.store.daily import DailyFilter, DailyPage, ModelOfDay, page_of
 from everyspan.store.periods import DAY_NS, HOUR_NS
 from everyspan.store.reads import TraceFilter
-from everyspan.store.rows import WHOLE_TRACE
 
 _DAY = f"intDiv(start_ns, {DAY_NS})"
-_OBSERVED = f"NOT startsWith(key, '{WHOLE_TRACE}')"
 _HOURS = DAY_NS // HOUR_NS
 
 
@@ -28,7 +27,7 @@ def daily(ask: Ask, wanted: DailyFilter) -> DailyPage:
 
     def active() -> Iterable[int]:
         asked = _of_the_traces(wanted)
-        asked.add(_OBSERVED)
+        asked.add(OBSERVED)
         return [row[0] for row in ask(f"SELECT DISTINCT {_DAY} FROM spans WHERE {asked}", asked.bound.values)]
 
     started = {row[0]: row[1] for row in rows}
@@ -39,7 +38,7 @@ def _models(ask: Ask, wanted: DailyFilter, first: int, end: int) -> Iterator[tup
     where = _of_the_traces(wanted)
     # The hour is what rows are sorted by.
     where.between("hour", first * _HOURS, end * _HOURS)
-    where.add(_OBSERVED)
+    where.add(OBSERVED)
     rows = ask(
         f"SELECT {_DAY} AS day, toString(model) AS of_model, uniqExact(trace_id), count(),"
         " sumIf(ifNull(input_tokens, 0), unbilled = ''), sumIf(ifNull(output_tokens, 0), unbilled = ''),"

@@ -22,8 +22,12 @@ from everyspan.store.conditions import (
 )
 from everyspan.store.exact import MOST
 from everyspan.store.limits import LATEST_NS
+from everyspan.store.rows import WHOLE_TRACE
 
 _BILLED = "if(unbilled = '', {}, NULL)"
+OBSERVED = f"NOT startsWith(key, '{WHOLE_TRACE}')"
+"""The condition that a span does not stand for a whole trace."""
+
 _LENGTH = "greatest(end_ns - start_ns, 0)"
 # `greatest` passes over NULL.
 _STREAMED = "if(isNull(first_token_ns), NULL, greatest(end_ns - start_ns - first_token_ns, 0))"
@@ -32,6 +36,7 @@ _TOTAL = "if(isNull(input_tokens) AND isNull(output_tokens), NULL, ifNull(input_
 _COLUMNS = {
     **{each: f"toString(`{each.value}`)" for each in SpanField},
     SpanField.PARENT_ID: "ifNull(parent_id, '')",
+    SpanField.TRACE_NAME: "if(trace_name != '', trace_name, if(parent_id IS NULL, name, ''))",
     SpanField.START: "start_ns",
     SpanField.END: "end_ns",
     SpanField.DURATION: _LENGTH,

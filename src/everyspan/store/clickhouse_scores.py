@@ -120,6 +120,8 @@ def _span_conditions(wanted: SpanFilter) -> Where:
     elif wanted.parent_id is not None:
         where.add(f"parent_id = {where.bound.put(wanted.parent_id)}")
     where.between("start_ns", wanted.since_ns, wanted.until_ns)
+    if wanted.only_observations:
+        where.add(clickhouse_measures.OBSERVED)
     # The hour is what rows are sorted by.
     if wanted.since_ns is not None:
         where.add(f"hour >= {where.bound.put(hour_of(wanted.since_ns))}")

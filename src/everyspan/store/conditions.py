@@ -24,6 +24,7 @@ class SpanField(StrEnum):
     PROVIDER = "provider"
     MODEL = "model"
     TRACE_NAME = "trace_name"
+    """What the span calls its trace, and a root that says nothing else its own name."""
     TAGS = "tags"
     START = "start_ns"
     END = "end_ns"

@@ -96,6 +96,8 @@ class SpanFilter:
     statuses: tuple[str, ...] = ()
     since_ns: int | None = None
     until_ns: int | None = None
+    only_observations: bool = False
+    """Without the rows that stand for a whole trace, see `rows.WHOLE_TRACE`."""
     conditions: tuple[Condition, ...] = ()
     """All of which have to hold, beside the fields above."""
     limit: int = 50

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator
 from everyspan.store import exact
 from everyspan.store.daily import DailyFilter, DailyPage, ModelOfDay, page_of
 from everyspan.store.periods import DAY_NS
-from everyspan.store.rows import WHOLE_TRACE
+from everyspan.store.sqlite_measures import OBSERVED
 from everyspan.store.sqlite_traces import Search, traces_that_fit
 
 _SPANS = (
     "CROSS JOIN spans ON substr(spans.trace_id, -8) = substr(traces.trace_id, -8)"
     " AND +spans.trace_id = traces.trace_id AND +spans.project = traces.project"
 )
-_OBSERVED = f"coalesce(substr(spans.own_key, 1, {len(WHOLE_TRACE)}), '') != '{WHOLE_TRACE}'"
 _BILLED = "CASE WHEN spans.unbilled = '' THEN spans.{} END"
 
 
@@ -33,7 +32,7 @@ def daily(connection: sqlite3.Connection, wanted: DailyFilter) -> DailyPage:
         if wanted.narrows:
             sql = (
                 f"SELECT DISTINCT spans.start_ns / {DAY_NS} FROM {search.sources} {_SPANS}"
-                f" {search.where} AND {_OBSERVED}"
+                f" {search.where} AND {OBSERVED}"
             )
             values = search.where.values
         return [row[0] for row in connection.execute(sql, values)]
@@ -56,7 +55,7 @@ def _models(
     sql = (
         f"SELECT spans.start_ns / {DAY_NS}, spans.model, count(DISTINCT spans.trace_id), count(*), {sums},"
         f" sum_text({_BILLED.format('cost')}) FROM {source}"
-        f" AND spans.start_ns >= ? AND spans.start_ns < ? AND {_OBSERVED} GROUP BY 1, 2"
+        f" AND spans.start_ns >= ? AND spans.start_ns < ? AND {OBSERVED} GROUP BY 1, 2"
     )
     for day, model, traces, observations, inputs, outputs, cost in connection.execute(sql, (*values, *times)):
         yield (

@@ -22,8 +22,12 @@ from everyspan.store.conditions import (
     SpanGroup,
 )
 from everyspan.store.limits import LATEST_NS
+from everyspan.store.rows import WHOLE_TRACE
 from everyspan.store.sqlite_ids import one_of, sought
 from everyspan.store.sqlite_where import Where
+
+OBSERVED = f"coalesce(substr(spans.own_key, 1, {len(WHOLE_TRACE)}), '') != '{WHOLE_TRACE}'"
+"""The condition that a span does not stand for a whole trace."""
 
 _TOTAL = "coalesce(input_tokens + output_tokens, input_tokens, output_tokens)"
 _BILLED = "CASE WHEN unbilled = '' THEN {} END"
@@ -33,6 +37,7 @@ _A_SECOND = "({}) * 1e9 / nullif({}, 0)"
 _COLUMNS = {
     **{each: f'"{each.value}"' for each in SpanField},
     SpanField.PARENT_ID: "coalesce(parent_id, '')",
+    SpanField.TRACE_NAME: "CASE WHEN trace_name != '' THEN trace_name WHEN parent_id IS NULL THEN name ELSE '' END",
     SpanField.DURATION: _LENGTH,
     SpanField.STREAMING: _STREAMED,
     SpanField.INPUT_TOKENS: _BILLED.format("input_tokens"),

@@ -15,7 +15,7 @@ from everyspan.store.scores import Position, Score, ScoreFilter, SpanFilter
 from everyspan.store.sqlite_bodies import Bodies
 from everyspan.store.sqlite_columns import row_of
 from everyspan.store.sqlite_ids import ENDS, one_of, sought
-from everyspan.store.sqlite_measures import add_conditions, leads
+from everyspan.store.sqlite_measures import OBSERVED, add_conditions, leads
 from everyspan.store.sqlite_where import Where
 
 _COLUMNS = tuple(field.name for field in fields(Score))
@@ -117,6 +117,8 @@ def _span_conditions(wanted: SpanFilter) -> Where:
     elif wanted.parent_id is not None:
         where.add("parent_id = ?", wanted.parent_id)
     where.between("start_ns", wanted.since_ns, wanted.until_ns)
+    if wanted.only_observations:
+        where.add(OBSERVED)
     add_conditions(where, wanted.conditions)
     return where
 

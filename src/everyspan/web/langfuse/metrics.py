@@ -63,6 +63,7 @@ class Metrics:
             since_ns=query.since_ns,
             until_ns=query.until_ns,
             conditions=filter_of(query.filters).conditions,
+            only_observations=True,
             limit=0,
         )
         groups = summed(self._store, dimensions, query.measures, wanted, query.period)

@@ -69,6 +69,7 @@ def _observations(store: Store, query: Query) -> Iterator[Seen]:
         since_ns=query.since_ns,
         until_ns=query.until_ns,
         conditions=found.conditions,
+        only_observations=True,
     )
     asked = {name for name, _ in query.measures}
     for rows in portions(every_span(store, wanted, most=_MOST_OBSERVATIONS, less=_LESS)):

@@ -96,6 +96,7 @@ class Observations:
         """Spans by page."""
         page, limit = asked.paging()
         wanted, looked_at = _span_filter(asked, limit=limit, skip=(page - 1) * limit)
+        wanted = replace(wanted, only_observations=True)
         if looked_at.looks:
             fitting = list(self._fitting(wanted, looked_at))
             rows, total = fitting[wanted.skip : wanted.skip + limit], len(fitting)

@@ -49,7 +49,7 @@ def observation(row: SpanRow) -> dict[str, Any]:
         "public": attributes.get("langfuse.trace.public") in (True, "true"),
         "userId": row.user or None,
         "sessionId": row.session or None,
-        "traceName": row.trace_name or None,
+        "traceName": row.trace_name or (row.name if row.parent_id is None else None) or None,
         "tags": list(row.tags),
         "createdAt": iso(row.received_ns),
         "updatedAt": iso(row.received_ns),
@@ -84,6 +84,7 @@ def legacy_observation(row: SpanRow) -> dict[str, Any]:
     inputs, outputs = row.usage.input_tokens or 0, row.usage.output_tokens or 0
     total = usage.get("total", 0)
     paid = exactly(shown["costDetails"])
+    costs = {name: _float(side(paid, name)) for name in ("input", "output")} | {"total": shown["totalCost"]}
     return {
         **shown,
         "input": parsed(row.input),
@@ -93,14 +94,13 @@ def legacy_observation(row: SpanRow) -> dict[str, Any]:
             "input": inputs,
             "output": outputs,
             "total": total,
+            **{f"{name}Cost": cost for name, cost in costs.items()},
         },
         "promptTokens": inputs,
         "completionTokens": outputs,
         "totalTokens": total,
         "unit": "TOKENS",
-        "calculatedInputCost": _float(side(paid, "input")),
-        "calculatedOutputCost": _float(side(paid, "output")),
-        "calculatedTotalCost": shown["totalCost"],
+        **{f"calculated{name.title()}Cost": cost for name, cost in costs.items()},
     }
 
 
