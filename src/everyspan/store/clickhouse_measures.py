@@ -62,7 +62,7 @@ _PERIODS = {
     None: "0",
 }
 _JUDGED = (
-    " LEFT JOIN (SELECT project AS judged_project, trace_id AS judged_trace, span_id AS judged_span,"
+    " GLOBAL LEFT JOIN (SELECT project AS judged_project, trace_id AS judged_trace, span_id AS judged_span,"
     " toInt64(count()) AS judged FROM scores WHERE span_id != '' GROUP BY project, trace_id, span_id) AS judgements"
     " ON judged_project = spans.project AND judged_trace = spans.trace_id AND judged_span = spans.span_id"
 )
