@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,40 +16,13 @@ from everyspan.spool import Kept, adopt, waiting
 from everyspan.testing.sink import Sink
 from everyspan.wire.decode import unwrap
 from everyspan.wire.frame import Kind
+from tests.crash.conftest import Mount
 from tests.processes import deliver_the_rest, missing_numbers
 from tests.programs import clean_environment
 from tests.spool_frames import Found, die, drain, end, living, open_log, seqs, start
 
-Mount = Callable[[str], Path]
-
 LOOKS_AGAIN_S = 0.06
 """A log tries a disk that refused after 50 ms; no event tells."""
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Mount]:
-    """Mounts a filesystem in memory with the options given."""
-    mounted: list[Path] = []
-
-    def make(options: str) -> Path:
-        place = tmp_path / f"mount {len(mounted)}"
-        place.mkdir()
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            pytest.skip(f"this process may not mount: {done.stderr.strip()}")
-        mounted.append(place)
-        return place
-
-    if shutil.which("mount") is None or os.geteuid() != 0:
-        pytest.skip("only root may mount")
-    yield make
-    for place in mounted:
-        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def remount(place: Path, options: str) -> None:

@@ -44,10 +44,9 @@ class Collector:
         """Requests that were acknowledged and are not yet in the store."""
         return self._mover.pending
 
-    @property
-    def full(self) -> bool:
-        """Whether requests are refused until the store has caught up."""
-        return self._inbox.full
+    def refusal(self) -> str:
+        """Why a request would be refused now, empty when it would be kept. May wait for the disk."""
+        return self._inbox.refusal()
 
     @property
     def quarantined(self) -> int:

@@ -24,6 +24,8 @@ from everyspan.wire.frame import Kind
 
 _LOGGER = logging.getLogger(__name__)
 _REQUESTS = "requests"
+_FULL = "the inbox is full until the store has caught up"
+_DISK = "the disk did not take the request"
 
 
 class _Entry(NamedTuple):
@@ -59,6 +61,7 @@ class Inbox:
         # Not by reading all of it: a start must not take longer the more there is, or whoever sends waits.
         self._left = {backlog.writer: _bodies(requests, backlog) for backlog in adopted}
         self._moved = 0
+        self._refusal = ""
         self.appended = 0
         self.syncs = 0
         self.sync_s = 0.0
@@ -70,6 +73,19 @@ class Inbox:
     def full(self) -> bool:
         """Whether what comes now is refused until the store has caught up."""
         return self._log.crowded
+
+    def refusal(self) -> str:
+        """Why a request would be refused now, empty when it would be kept. May wait for the disk; from any thread."""
+        if self.full:
+            return _FULL
+        if self._refusal:
+            # Nobody may be sending any more, because we refuse: what was refused last waits in memory, and tells.
+            try:
+                self._log.sync()
+            except EveryspanError as failure:
+                return f"{self._refusal}: {failure}"
+            self._taken_again()
+        return ""
 
     @property
     def pending(self) -> int:
@@ -162,10 +178,13 @@ class Inbox:
             self.sync_s += monotonic_s() - began
         except (OSError, EveryspanError) as failure:
             _LOGGER.warning("the inbox cannot be written: %s", failure)
+            self._refusal = f"the inbox cannot be written: {failure}"
             for entry in entries:
                 if not entry.done.done():
-                    entry.done.set_exception(_busy(f"the inbox cannot be written: {failure}"))
+                    entry.done.set_exception(_busy(self._refusal))
             return
+        if len(kept) == len(entries):
+            self._taken_again()
         self.syncs += 1
         for entry in kept:
             entry.done.set_result(None)
@@ -174,13 +193,21 @@ class Inbox:
     def _append(self, entry: _Entry) -> bool:
         # Asked before and not found out after: a dropped frame would leave a gap that means nothing here.
         if self._log.crowded:
-            entry.done.set_exception(_busy("the inbox is full until the store has caught up"))
+            entry.done.set_exception(_busy(_FULL))
             return False
         if self._log.append(Kind.BATCH, wrap(Kind.BATCH, entry.content)) is not Kept.DISK:
-            entry.done.set_exception(_busy("the disk did not take the request"))
+            entry.done.set_exception(_busy(_DISK))
+            if not self._refusal:
+                _LOGGER.error("%s: %s; senders are told to come back", self._dir, _DISK)
+            self._refusal = _DISK
             return False
         self.appended += 1
         return True
+
+    def _taken_again(self) -> None:
+        if self._refusal:
+            self._refusal = ""
+            _LOGGER.warning("%s: requests are taken again", self._dir)
 
 
 def _bodies(requests: Path, backlog: Backlog) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -47,9 +48,9 @@ class Probes:
 
     async def _ready(self, request: Request) -> Response:
         # A store that fails is no reason: the inbox takes what comes, and its spans are stored later.
-        if self._collector.full:
-            why = "the inbox is full until the store has caught up\n"
-            return PlainTextResponse(why, status_code=503, headers=_NOT_KEPT)
+        why = await run_in_threadpool(self._collector.refusal)
+        if why:
+            return PlainTextResponse(f"{why}\n", status_code=503, headers=_NOT_KEPT)
         return PlainTextResponse("ready\n", headers=_NOT_KEPT)
 
     async def _metrics(self, request: Request) -> Response:
