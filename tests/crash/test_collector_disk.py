@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from everyspan.collector.inbox import Inbox
+from everyspan.errors import CollectorError
 from tests.collector_kills import ServerProcess
 from tests.collector_requests import Answer, body, generation, get, post, settled
 from tests.crash.conftest import Mount
@@ -80,3 +82,18 @@ def test_a_collector_on_a_full_disk_sends_clients_back_and_recovers_by_itself(
     assert total["calls"] == number + 9
     assert Decimal(total["cost"]) == total["calls"] * CALL_USD
     assert (health["quarantined"], health["status"], code) == (0, "ok", 0)
+
+
+def test_what_a_full_disk_refused_and_memory_has_is_counted_as_pending(mount: Mount) -> None:
+    disk = mount("size=1m")
+    inbox = Inbox(disk / "inbox", cap_bytes=64 << 20)
+    inbox.put(b"x" * 1000).result()
+    fill(disk)
+
+    answers = [inbox.put(b"x" * 10_000) for _ in range(5)]
+    refused = [answer for answer in answers if isinstance(answer.exception(), CollectorError)]
+    pending, waiting = inbox.pending, sum(backlog.pending() for backlog in inbox.backlogs())
+    inbox.close()
+
+    assert refused
+    assert pending == waiting == 6

@@ -195,14 +195,15 @@ class Inbox:
         if self._log.crowded:
             entry.done.set_exception(_busy(_FULL))
             return False
-        if self._log.append(Kind.BATCH, wrap(Kind.BATCH, entry.content)) is not Kept.DISK:
+        kept = self._log.append(Kind.BATCH, wrap(Kind.BATCH, entry.content))
+        # What memory has is refused, and stored all the same as soon as somebody takes it.
+        self.appended += kept is not Kept.DROPPED
+        if kept is not Kept.DISK:
             entry.done.set_exception(_busy(_DISK))
             if not self._refusal:
                 _LOGGER.error("%s: %s; senders are told to come back", self._dir, _DISK)
             self._refusal = _DISK
-            return False
-        self.appended += 1
-        return True
+        return kept is Kept.DISK
 
     def _taken_again(self) -> None:
         if self._refusal:
