@@ -14,6 +14,7 @@ import pytest
 
 from everyspan.collector.accept import Envelope, seal
 from everyspan.collector.attempts import Attempts
+from everyspan.collector.decoder import Decoder
 from everyspan.collector.inbox import Inbox
 from everyspan.collector.intake import Intake
 from everyspan.collector.keys import Keys
@@ -50,11 +51,13 @@ def entry(number: int, *, name: str = "chat gpt-4o") -> bytes:
 
 
 @contextmanager
-def moving(directory: Path, store: SqliteStore) -> Iterator[tuple[Inbox, Mover]]:
+def moving(
+    directory: Path, store: SqliteStore, *, decoder: Decoder | None = None
+) -> Iterator[tuple[Inbox, Mover]]:
     """An inbox and the thread that empties it."""
     wake: list[Callable[[], None]] = []
     inbox = Inbox(directory, cap_bytes=64 << 20, arrived=lambda: wake[0]())
-    mover = Mover(inbox, store, Attempts(directory / "attempts"), Limits())
+    mover = Mover(inbox, store, Attempts(directory / "attempts"), Limits(), decoder=decoder)
     wake.append(mover.wake)
     mover.start()
     try:
@@ -102,6 +105,47 @@ def test_a_body_that_fails_three_times_is_set_aside_and_those_around_it_are_stor
     with moving(tmp_path / "inbox", store) as (_, mover):
         assert mover.quarantined == 1
         assert mover.pending == 0
+
+
+class SlowToStart(Decoder):
+    """One that cannot be given work before its time has come."""
+
+    started = False
+
+    def ready(self, *, timeout_s: float = 0.0) -> bool:
+        return self.started and super().ready(timeout_s=timeout_s)
+
+
+def test_a_suspect_body_keeps_no_other_waiting_for_the_process_that_reads_it(
+    tmp_path: Path, store: FaultyStore
+) -> None:
+    directory = tmp_path / "inbox"
+    before = Inbox(directory, cap_bytes=64 << 20)
+    for number in range(1, 6):
+        before.put(entry(number, name=f"body {number}")).result()
+    (backlog,) = before.backlogs()
+    while (in_hand := backlog.peek(limit_bytes=1)) and not in_hand.spans:
+        backlog.ack(in_hand)  # who writes here
+    assert in_hand
+    for _ in range(3):
+        Attempts(directory / "attempts").begin(backlog.writer, in_hand)
+    before.close()
+
+    with moving(directory, store, decoder=SlowToStart(Limits())) as (inbox, mover):
+        wait_until(lambda: mover.pending == 1)
+        inbox.put(entry(6, name="body 6")).result()
+        wait_until(lambda: len(names(store)) == 5)
+        others = names(store)
+    still_suspect = Attempts(directory / "attempts").suspects
+    late = SlowToStart(Limits())
+    with moving(directory, store, decoder=late) as (_, mover):
+        late.started = True
+        wait_until(lambda: mover.pending == 0)
+
+    assert others == [f"body {number}" for number in range(2, 7)]
+    assert still_suspect == 1
+    assert names(store) == [f"body {number}" for number in range(1, 7)]
+    assert mover.quarantined == 0
 
 
 def test_a_store_that_is_unavailable_for_a_while_costs_time_and_nothing_else(
@@ -237,7 +281,7 @@ def test_a_body_that_is_moved_twice_is_stored_once(tmp_path: Path, store: Faulty
 class BrokenInbox(Inbox):
     """An inbox with a bug."""
 
-    def put(self, content: bytes) -> Future[None]:
+    def put(self, content: bytes, *, again: bool = False) -> Future[None]:
         raise ZeroDivisionError
 
 

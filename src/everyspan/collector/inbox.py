@@ -14,7 +14,7 @@ from everyspan.clock import monotonic_s
 from everyspan.errors import CollectorError, EveryspanError
 from everyspan.settings import Fsync
 from everyspan.spool.adopted import adopt
-from everyspan.spool.backlog import Backlog
+from everyspan.spool.backlog import Backlog, Batch
 from everyspan.spool.log import Kept, Log
 from everyspan.spool.quarantine import refused_in
 from everyspan.spool.survey import count_cargo
@@ -31,6 +31,8 @@ _DISK = "the disk did not take the request"
 class _Entry(NamedTuple):
     content: bytes
     done: Future[None]
+    again: bool
+    """It is in here already, and goes to the end."""
 
 
 class Inbox:
@@ -92,7 +94,7 @@ class Inbox:
         """Bodies that were acknowledged, by us or an earlier server, and have not been moved out. From any thread."""
         return max(0, sum(list(self._left.values())) + self.appended - self._moved)
 
-    def put(self, content: bytes) -> Future[None]:
+    def put(self, content: bytes, *, again: bool = False) -> Future[None]:
         """Begin to keep one entry. The future is done when it is on stable storage.
 
         It fails with CollectorError 503 when it could not be kept. Then it may still be stored later, which does
@@ -104,7 +106,7 @@ class Inbox:
         with self._changed:
             if self._closing:
                 raise CollectorError("the collector is shutting down", status=503)
-            self._waiting.append(_Entry(content, done))
+            self._waiting.append(_Entry(content, done, again))
             self._changed.notify()
         return done
 
@@ -127,6 +129,19 @@ class Inbox:
             self._left[backlog.writer] -= bodies
         else:
             self._moved += bodies
+
+    def put_back(self, backlog: Backlog, batch: Batch, content: bytes) -> bool:
+        """Move the first entry of a backlog behind all others; False where that is not possible. For that thread.
+
+        A crash in here leaves it twice, which does no harm.
+        """
+        try:
+            self.put(content, again=True).result()
+        except CollectorError:
+            return False
+        backlog.ack(batch)
+        self.moved(backlog, batch.spans)
+        return True
 
     def drained(self, backlog: Backlog) -> None:
         """An adopted backlog has nothing left: remove it. Its quarantine, if any, stays on disk."""
@@ -192,7 +207,7 @@ class Inbox:
 
     def _append(self, entry: _Entry) -> bool:
         # Asked before and not found out after: a dropped frame would leave a gap that means nothing here.
-        if self._log.crowded:
+        if self._log.crowded and not entry.again:
             entry.done.set_exception(_busy(_FULL))
             return False
         kept = self._log.append(Kind.BATCH, wrap(Kind.BATCH, entry.content))

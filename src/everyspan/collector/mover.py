@@ -93,6 +93,8 @@ class Mover:
         self._decoder = decoder or Decoder(limits)
         self._starts_left = _MOST_STARTS if _PROCESSORS > 1 else 0
         self._warm = False
+        self._asked_s = 0.0
+        """When the process was first asked for that reads a suspect, 0 when it is not needed."""
         self._thread = threading.Thread(target=self._run, name="everyspan-mover", daemon=True)
 
     def start(self) -> None:
@@ -132,6 +134,8 @@ class Mover:
         """Wait for work, or until something else is due."""
         if self._pause_s:
             self._wake.wait(self._pause_s)
+        elif self._asked_s:
+            self._wake.wait(_GATHER_S)
         elif self._untidy:
             self._wake.wait(max(0.0, self._tidy_at_s - monotonic_s()))
         elif not self._wake.wait(_DECODER_IDLE_S if self._decoder.pid else None):
@@ -142,6 +146,8 @@ class Mover:
         try:
             if any(self._move_one_batch(backlog) for backlog in self._inbox.backlogs()):
                 return True
+            if not self._inbox.pending:
+                self._attempts.nothing_left()
             self._tidy()
         except Exception as failure:  # noqa: BLE001 - the guard of this thread: nothing may end it
             self._note(failure)
@@ -162,6 +168,8 @@ class Mover:
         if self._attempts.guilty(backlog.writer, batch):
             self._set_aside(backlog, batch)
             return True
+        if batch.spans and self._attempts.suspect(backlog.writer, batch) and self._waits_for_reader():
+            return self._put_off(backlog, batch)
         if not self._warm:
             # Before the first attempt is noted: a server that somebody kills at its start has no body in hand yet.
             warm_up(self._limits)
@@ -172,15 +180,15 @@ class Mover:
             self._attempts.begin(backlog.writer, batch)
             self._store_batch(batch, known)
         except StoreError:
-            self._attempts.excused()
+            self._attempts.excused(backlog.writer, batch)
             raise
         except Exception as failure:  # noqa: BLE001 - whatever a body does to us, the others go on
             self._note(failure)
-            self._attempts.failed(batch)
+            self._attempts.failed(backlog.writer, batch)
             return True
         # Ack after the store has it, never before: the other order loses it unseen.
         backlog.ack(batch)
-        self._attempts.done(batch)
+        self._attempts.done(backlog.writer, batch)
         self._count(backlog, batch)
         self.moved.problem = ""
         self._pause_s = 0.0
@@ -189,10 +197,33 @@ class Mover:
             self._stopping.wait(_GATHER_S)
         return True
 
+    def _waits_for_reader(self) -> bool:
+        """Whether the process that reads suspects is still starting. It is started where it does not run."""
+        now_s = monotonic_s()
+        self._asked_s = self._asked_s or now_s
+        try:
+            if not self._decoder.ready() and now_s - self._asked_s < _DECODER_START_S:
+                return True
+        except OSError as failure:
+            self._note(failure)
+            self._decoder.close()
+        self._asked_s = 0.0
+        return False
+
+    def _put_off(self, backlog: Backlog, batch: Batch) -> bool:
+        """Have the others go before a suspect meanwhile: a server that is killed soon must not stand still for it.
+
+        True when that was possible and there are others.
+        """
+        if self._inbox.pending <= self._attempts.suspects:
+            return False
+        (content,) = _entries(batch)
+        return self._inbox.put_back(backlog, batch, content)
+
     def _read_apart(self, batch: Batch) -> list[Read] | None:
         """What another process makes of a body that is suspect; None when there is no such process."""
         try:
-            if self._decoder.ready(timeout_s=_DECODER_START_S):
+            if self._decoder.ready():
                 return list(self._decoder.read([_entries(batch)]))
         except OSError as failure:
             self._note(failure)
@@ -240,7 +271,7 @@ class Mover:
         why = self.moved.problem or "the server died"
         reason = f"failed again and again, {tries} attempts were noted; the last time: {why}"
         backlog.set_aside(batch, reason=reason)
-        self._attempts.done(batch)
+        self._attempts.done(backlog.writer, batch)
         self._count(backlog, batch)
         self.moved.set_aside += batch.spans
         _LOGGER.error("a request was set aside: %s", reason)
