@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 
 import grpc
@@ -69,6 +70,16 @@ def test_revoking_the_last_key_does_not_open_the_server_to_everybody(tmp_path: P
         assert get(f"{server.url}/api/v1/traces").status == 401
         (tmp_path / FILE).unlink()
         assert get(f"{server.url}/api/v1/traces").status == 401
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_key_that_root_makes_can_be_read_by_the_server_whose_directory_it_is(tmp_path: Path) -> None:
+    os.chown(tmp_path, 10001, 10002)
+
+    KeyFile(tmp_path).create(project="shop", scopes=[Scope.READ])
+
+    owners = {(file.name, file.stat().st_uid, file.stat().st_gid) for file in tmp_path.iterdir()}
+    assert owners == {(FILE, 10001, 10002), ("keys.lock", 10001, 10002)}
 
 
 def test_keys_that_cannot_be_read_stop_a_server_from_starting_and_not_one_that_runs(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,32 @@ def test_the_files_for_deployment_name_what_exists() -> None:
     for path in re.findall(r"^COPY ([\w./ -]+) /build", image, re.MULTILINE):
         assert all((DEPLOY.parent / each).exists() for each in path.split())
     assert set(re.findall(r"EVERYSPAN_[A-Z]+", compose)) == {"EVERYSPAN_STORE", "EVERYSPAN_KEYS"}
+
+
+def test_the_image_builds_from_the_files_that_are_copied_into_it(tmp_path: Path) -> None:
+    root, image = DEPLOY.parent, (DEPLOY / "Dockerfile").read_text()
+    for sources, target in re.findall(r"^COPY ([\w./ -]+) /build(\S*)", image, re.MULTILINE):
+        for each in sources.split():
+            place = tmp_path / target.strip("/") / (Path(each).name if target.endswith("/") else "")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if (root / each).is_dir() else shutil.copyfile)(root / each, place)
+
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "built"], cwd=tmp_path, check=True
+    )
+
+    (built,) = (tmp_path / "built").iterdir()
+    with zipfile.ZipFile(built) as wheel:
+        assert {"everyspan/server.py", "everyspan/cli/demo_report.py"} <= set(wheel.namelist())
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_understands_every_line_of_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / "everyspan.service"
+    unit.write_text((DEPLOY / unit.name).read_text().replace("/opt/everyspan/bin/everyspan", sys.executable))
+
+    said = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
+    )
+
+    assert (said.returncode, said.stdout, said.stderr) == (0, "", "")

@@ -141,12 +141,14 @@ class KeyFile:
             self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
         )
         try:
+            self._hand_over(lock)
             fcntl.flock(lock, fcntl.LOCK_EX)
             keys = dict(_read(self._path)) if self._path.exists() else {}
             yield keys
             new = self._path.with_suffix(".new")
             new.unlink(missing_ok=True)
             file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._hand_over(file)
             with os.fdopen(file, "w") as out:
                 json.dump([asdict(key) for key in keys.values()], out, indent=1)
                 out.flush()
@@ -154,6 +156,12 @@ class KeyFile:
             new.replace(self._path)
         finally:
             os.close(lock)
+
+    def _hand_over(self, file: int) -> None:
+        """An administrator makes a key, and a server that is not root has to read it."""
+        if os.geteuid() == 0:
+            owner = self._path.parent.stat()
+            os.fchown(file, owner.st_uid, owner.st_gid)
 
 
 def digest_of(secret: str) -> str:
