@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import ipaddress
 import os
 import signal
@@ -47,6 +48,7 @@ _OTLP_PATHS = frozenset((*TRACES_PATHS, *METRICS_PATHS))
 _SHUTDOWN_S = 10
 _ORPHANED_S = 5.0
 _SWITCH_S = 0.0005
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 def serve(options: Options, *, ready: Callable[[Server], None] = lambda server: None) -> None:
@@ -64,7 +66,11 @@ def serve(options: Options, *, ready: Callable[[Server], None] = lambda server: 
     # SQLite gives Python's lock away at every row, and gets it back after this long beside a thread that computes:
     # at the usual 5 ms, requests would keep what they brought from being stored.
     sys.setswitchinterval(_SWITCH_S)
+    # What is loaded stays, and rows hold no cycles: looking for garbage among them every 700 objects took an eighth of
+    # what it takes to store spans.
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     with _opened(options) as server:
+        gc.freeze()
         server.run(lambda url: ready(server))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from everyspan.model.ids import Seq
 from everyspan.store import exact
@@ -24,6 +25,7 @@ _TEXTS = (
     *("name", "kind", "service", "scope", "status", "end", "provider", "model", "response_id"),
     *("user", "session", "environment", "trace_name", "unbilled"),
 )
+_token_counts, _texts = attrgetter(*_TOKENS), attrgetter(*_TEXTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,7 @@ def acceptable(spans: Sequence[SpanRow], numbers: Sequence[Numbers], sightings: 
 def refusal(row: SpanRow) -> str:
     """Why this row can not be kept, in words; empty when it can."""
     times = (row.start_ns, row.end_ns, row.received_ns, row.first_token_ns or 0)
-    if min(times) < 0 or max(times) > LATEST_NS:
+    if not 0 <= min(times) <= max(times) <= LATEST_NS:
         return f"a time is outside 1970 to 2262 ({min(times)} to {max(times)} ns)"
     if not is_unicode(
         (row.project, row.key, row.trace_id, row.span_id, row.parent_id or "", row.writer or "")
@@ -78,7 +80,7 @@ def refusal(row: SpanRow) -> str:
         return "it has half a stamp"
     if row.seq is not None and not 1 <= row.seq <= MOST_SEQ:
         return f"its sequence number is {row.seq}"
-    counts = [count for name in _TOKENS if (count := getattr(row.usage, name)) is not None]
+    counts = [count for count in _token_counts(row.usage) if count is not None]
     if counts and not 0 <= min(counts) <= max(counts) <= MOST_TOKENS:
         return f"its token counts are impossible ({min(counts)} to {max(counts)})"
     if row.cost is not None and not exact.fits(row.cost):
@@ -91,7 +93,7 @@ def clean(row: SpanRow) -> SpanRow:
 
     They come from JSON with escapes such as `\\ud800`. Bodies keep theirs.
     """
-    texts: list[str] = [getattr(row, name) for name in _TEXTS]
+    texts: tuple[str, ...] = _texts(row)
     if is_unicode((*texts, *row.tags)):
         return row
     repaired = {name: repair(text) for name, text in zip(_TEXTS, texts, strict=True)}
@@ -100,11 +102,11 @@ def clean(row: SpanRow) -> SpanRow:
 
 def is_unicode(texts: Iterable[str]) -> bool:
     """Whether all of them can be encoded."""
+    joined = "".join(texts)
     try:
-        "".join(texts).encode()
+        return joined.isascii() or bool(joined.encode())
     except UnicodeEncodeError:
         return False
-    return True
 
 
 def repair(text: str) -> str:

@@ -135,6 +135,7 @@ def update(connection: sqlite3.Connection, changes: Iterable[Changed]) -> None:
     # Most traces of a batch have most of their values in common: what adds up is added up before it is spread.
     alike: dict[tuple[Facet, ...], _Change] = defaultdict(_Change)
     ids: dict[Facet, int] = {}
+    ids_of_alike: dict[tuple[Facet, ...], list[int]] = {}
     gone: list[tuple[int, int, int]] = []
     come: list[tuple[int, int, int]] = []
     for change in changes:
@@ -142,10 +143,11 @@ def update(connection: sqlite3.Connection, changes: Iterable[Changed]) -> None:
             if summary is not None:
                 facets = tuple(facets_of(summary))
                 alike[facets].add(summary, sign)
-                for facet in facets:
-                    if facet not in ids:
-                        ids[facet] = _id(connection, facet)
-                    places.append((ids[facet], summary.started_ns, change.trace))
+                if facets not in ids_of_alike:
+                    ids |= {facet: _id(connection, facet) for facet in facets if facet not in ids}
+                    ids_of_alike[facets] = [ids[facet] for facet in facets]
+                started_ns, trace = summary.started_ns, change.trace
+                places += [(id_, started_ns, trace) for id_ in ids_of_alike[facets]]
     sums: dict[Facet, _Change] = defaultdict(_Change)
     for facets, added in alike.items():
         for facet in facets:

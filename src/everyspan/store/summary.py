@@ -55,9 +55,12 @@ class Draft:
         self.spans += 1
         self.errors += row.status == "error"
         self.tags.update(row.tags)
-        self.services.update((row.service,) if row.service else ())
-        self.models.update((row.model,) if row.model else ())
-        self.providers.update((row.provider,) if row.provider else ())
+        if row.service:
+            self.services.add(row.service)
+        if row.model:
+            self.models.add(row.model)
+        if row.provider:
+            self.providers.add(row.provider)
         self._add_call(row)
         self._mark("name", row, row.trace_name or (row.name if row.parent_id is None else ""))
         self._mark("user", row, row.user)
@@ -95,10 +98,10 @@ class Draft:
             user=self.value("user"),
             session=self.value("session"),
             environment=self.value("environment"),
-            tags=tuple(sorted(self.tags)),
-            services=tuple(sorted(self.services)),
-            models=tuple(sorted(self.models)),
-            providers=tuple(sorted(self.providers)),
+            tags=_in_order(self.tags),
+            services=_in_order(self.services),
+            models=_in_order(self.models),
+            providers=_in_order(self.providers),
             started_ns=self.started_ns,
             ended_ns=self.ended_ns,
             spans=self.spans,
@@ -109,3 +112,8 @@ class Draft:
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
         )
+
+
+def _in_order(values: set[str]) -> tuple[str, ...]:
+    # Most traces have one of each or none.
+    return tuple(sorted(values)) if len(values) > 1 else tuple(values)
