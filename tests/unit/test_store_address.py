@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from everyspan.errors import StoreError
+from everyspan.store import clickhouse_schema
 from everyspan.store.clickhouse_address import Address
 from everyspan.store.clickhouse_schema import TABLES, Layout, steps
 
@@ -74,3 +76,25 @@ def test_on_one_server_nothing_is_said_of_a_cluster() -> None:
     said = statements(Layout("spans_db"))
 
     assert not re.search("CLUSTER|Replicated|Distributed|_local|[{}]", said)
+
+
+@pytest.mark.parametrize(("newer", "kind"), [(True, "text("), (False, "tokenbf_v1(")])
+def test_words_are_found_by_an_index_that_the_server_has(newer: bool, kind: str) -> None:
+    layout = Layout("spans_db")
+    said = [each for _, script in steps() for each in layout.statements(script, text_index=newer)]
+
+    assert [kind in each for each in said if "spans_by_words words" in each] == [True]
+
+
+def test_what_is_looked_up_in_another_table_is_sent_to_every_shard() -> None:
+    store = Path(clickhouse_schema.__file__).parent
+    lookups = [
+        line.strip()
+        for file in sorted(store.glob("clickhouse*.py"))
+        for line in file.read_text().splitlines()
+        if re.search(r"(IN \((SELECT|\{_ids|\{self)|JOIN )", line)
+    ]
+
+    # On a cluster a plain IN or JOIN over a table that is spread is refused, or looks at one shard.
+    assert len(lookups) > 5
+    assert [line for line in lookups if "GLOBAL" not in line] == []
