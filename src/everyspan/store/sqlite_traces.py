@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import dataclass, field, replace
 
 from everyspan.store import exact
 from everyspan.store.groups import TraceTotals
-from everyspan.store.reads import STATES, TraceFilter, TraceSummary
+from everyspan.store.reads import TraceFilter, TraceSummary
 from everyspan.store.sqlite_columns import draft_of
-from everyspan.store.sqlite_facets import ALL, ids_of, totals, totals_of
+from everyspan.store.sqlite_facets import ALL, ids_of, totals_of
 from everyspan.store.sqlite_where import Where
 from everyspan.store.words import asked
 
 _KINDS = ("name", "user", "session", "environment", "tag", "service", "model", "provider")
 _FEW_HITS = 1000
 """Up to so many traces with a text are looked at one by one; with more, the list is walked from its newest end."""
+_PORTIONS = (1.25, 10, 100)
+"""How many of the newest traces are searched for a text that many have, for each trace of a page, before all that have
+it are gathered."""
+_APART = 50
+"""Up to so many ids for each trace of a portion their stretch of the index is read; beyond, the texts of others are
+most of it."""
+_ONE_BY_ONE = 100
+"""Then so many traces are looked up one by one."""
+_HITS = "SELECT DISTINCT rowid >> 24 FROM texts WHERE texts MATCH ?"
+"""Three bytes of each place in the index count the spans of the trace: the rest is the trace's id."""
+
+Position = tuple[int, str, str]
+"""Start, project and trace id of the last trace of a page."""
 
 
 @dataclass
@@ -26,6 +40,16 @@ class Search:
     start: str = "started_ns"
     where: Where = field(default_factory=Where)
     nothing: bool = False
+    match: str = ""
+    """Words, in the language of the index, that more than a few traces have; not among the conditions."""
+
+    def with_text(self) -> Where:
+        """All conditions."""
+        where = self.where.copy()
+        if self.match:
+            # The plus keeps the planner from starting at the hits, which it would then have to sort.
+            where.add(f"+traces.id IN ({_HITS})", self.match)
+        return where
 
 
 def list_traces(connection: sqlite3.Connection, wanted: TraceFilter) -> list[TraceSummary]:
@@ -35,16 +59,66 @@ def list_traces(connection: sqlite3.Connection, wanted: TraceFilter) -> list[Tra
         return []
     position = wanted.position()
     if position is not None:
-        # The first half says again what the second implies, for the index that knows only the start.
-        search.where.add(f"{search.start} <= ?", position[0])
-        search.where.add("(traces.started_ns, traces.project, traces.trace_id) < (?, ?, ?)", *position)
-    sql = (
-        f"SELECT traces.* FROM {search.sources} {search.where}"
-        f" ORDER BY {search.start} DESC, traces.project DESC, traces.trace_id DESC LIMIT ?"
-    )
-    return [
-        draft_of(row).summary() for row in connection.execute(sql, (*search.where.values, wanted.limit + 1))
-    ]
+        _go_on(search, position)
+    if search.match:
+        ids = _newest(connection, search, wanted.limit + 1)
+        if ids is not None:
+            search = Search(where=Where())
+            search.where.add(f"traces.id IN ({', '.join(map(str, ids))})")
+    where = search.with_text()
+    sql = f"SELECT traces.* FROM {search.sources} {where} {_order(search)} LIMIT ?"
+    return [draft_of(row).summary() for row in connection.execute(sql, (*where.values, wanted.limit + 1))]
+
+
+def _order(search: Search) -> str:
+    return f"ORDER BY {search.start} DESC, traces.project DESC, traces.trace_id DESC"
+
+
+def _go_on(search: Search, position: Position) -> None:
+    # The first half says again what the second implies, for the index that knows only the start.
+    search.where.add(f"{search.start} <= ?", position[0])
+    search.where.add("(traces.started_ns, traces.project, traces.trace_id) < (?, ?, ?)", *position)
+
+
+def _newest(connection: sqlite3.Connection, search: Search, count: int) -> list[int] | None:
+    """The newest traces with a text that many have, as many as are asked for; None where they are not among the first.
+
+    Traces are numbered as they arrive, which is about as they start: the newest are close together in the index.
+    """
+    found: list[int] = []
+    walk = replace(search, where=search.where.copy())
+    for times in _PORTIONS:
+        size = int(count * times) + 1
+        columns = "traces.id, traces.started_ns, traces.project, traces.trace_id"
+        sql = f"SELECT {columns} FROM {walk.sources} {walk.where} {_order(walk)} LIMIT ?"
+        rows = connection.execute(sql, (*walk.where.values, size)).fetchall()
+        hits = _with(connection, search.match, [row["id"] for row in rows])
+        if hits is None:
+            return None
+        found += [row["id"] for row in rows if row["id"] in hits]
+        if len(found) >= count or len(rows) < size:
+            return found[:count]
+        walk = replace(search, where=search.where.copy())
+        _go_on(walk, tuple(rows[-1])[1:])
+    return None
+
+
+def _with(connection: sqlite3.Connection, match: str, ids: list[int]) -> set[int] | None:
+    """Those of these traces that have the words; None where it is cheaper to gather all that have them."""
+    if not ids:
+        return set()
+    stretches = [(min(ids), max(ids))]
+    if stretches[0][1] - stretches[0][0] > _APART * len(ids):
+        if len(ids) > _ONE_BY_ONE:
+            return None
+        stretches = [(id_, id_) for id_ in ids]
+    found: set[int] = set()
+    for first, last in stretches:
+        places = (first << 24, ((last + 1) << 24) - 1)
+        found.update(
+            row[0] for row in connection.execute(f"{_HITS} AND rowid BETWEEN ? AND ?", (match, *places))
+        )
+    return found
 
 
 def trace_totals(connection: sqlite3.Connection, wanted: TraceFilter) -> TraceTotals:
@@ -57,16 +131,19 @@ def trace_totals(connection: sqlite3.Connection, wanted: TraceFilter) -> TraceTo
     search = traces_that_fit(connection, wanted)
     if search.nothing:
         return TraceTotals()
+    where = search.with_text()
     names = ("spans", "calls", "errors", "input_tokens", "output_tokens")
     sums = ", ".join(f"coalesce(sum(traces.{name}), 0) AS {name}" for name in names)
-    states = ", ".join(
-        f"coalesce(sum(json_extract(traces.states, '$.{state}')), 0) AS {state}" for state in STATES
-    )
     sql = (
-        f"SELECT count(*) AS traces, {sums}, {states}, sum_text(traces.cost) AS cost"
-        f" FROM {search.sources} {search.where}"
+        f"SELECT count(*) AS traces, {sums}, sum_states(traces.states) AS states, sum_text(traces.cost) AS cost"
+        f" FROM {search.sources} {where}"
     )
-    return totals(connection.execute(sql, search.where.values).fetchone())
+    row = connection.execute(sql, where.values).fetchone()
+    return TraceTotals(
+        **{name: row[name] for name in ("traces", *names)},
+        states=json.loads(row["states"] or "{}"),
+        cost=exact.from_text(row["cost"]),
+    )
 
 
 def traces_that_fit(connection: sqlite3.Connection, wanted: TraceFilter) -> Search:
@@ -121,12 +198,9 @@ def _by_text(connection: sqlite3.Connection, text: str, search: Search) -> None:
         search.nothing = True
         return
     match = " ".join(f'"{word}"' for word in words)
-    # Three bytes of each place in the index count the spans of the trace: the rest is the trace's id.
-    hits = "SELECT DISTINCT rowid >> 24 FROM texts WHERE texts MATCH ?"
-    few = [row[0] for row in connection.execute(f"{hits} LIMIT ?", (match, _FEW_HITS + 1))]
+    few = [row[0] for row in connection.execute(f"{_HITS} LIMIT ?", (match, _FEW_HITS + 1))]
     if len(few) > _FEW_HITS:
-        # The plus keeps the planner from starting at the hits, which it would then have to sort.
-        search.where.add(f"+traces.id IN ({hits})", match)
+        search.match = match
     else:
         search.nothing = not few
         search.where.add(f"traces.id IN ({', '.join(map(str, few))})")

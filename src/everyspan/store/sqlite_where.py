@@ -18,6 +18,12 @@ class Where:
         self._conditions.append(condition)
         self.values += values
 
+    def copy(self) -> Where:
+        """The same conditions, to which others can be added."""
+        other = Where()
+        other.values, other._conditions = [*self.values], [*self._conditions]
+        return other
+
     def equal(self, **columns: str) -> None:
         """The column has this value, where one was asked for."""
         for column, value in columns.items():
