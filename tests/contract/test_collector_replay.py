@@ -90,15 +90,17 @@ def without_arrival(value: Any) -> Any:
     return [without_arrival(each) for each in value] if isinstance(value, list) else value
 
 
-def test_everything_three_times_out_of_order_by_two_senders_reads_like_once(tmp_path: Path) -> None:
+def test_everything_three_times_out_of_order_by_two_senders_reads_like_once(
+    tmp_path: Path, store_url: str
+) -> None:
     made, chance = bodies(), random.Random(2026)
-    with running(tmp_path / "once") as server:
+    with running(tmp_path / "once", store=f"{store_url}_once") as server:
         deliver(server, made)
         once = readable(server)
     thrice = [*made, *made, *made]
     chance.shuffle(thrice)
 
-    with running(tmp_path / "thrice") as server:
+    with running(tmp_path / "thrice", store=f"{store_url}_thrice") as server:
         threads = [threading.Thread(target=deliver, args=(server, thrice[first::2])) for first in range(2)]
         for thread in threads:
             thread.start()

@@ -32,7 +32,7 @@ CONTRACT = (
             "store_twins",
             "store_http",
         ),
-        "store_daily",
+        *("store_daily", "collector_replay"),
     ),
     (
         *("store_bills", "store_upkeep", "store_served", "store_media", "store_measures", "cost_reprice"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -19,6 +20,10 @@ NOT_SO = 1
 """Exit code: the question was answered, and the answer is no."""
 
 _BAR_WIDTH = 24
+_AUDIT = (
+    *("WRITER", "VERDICT", "STATE", "LAST SEEN", "UP TO", "OF", "SPANS", "INTERRUPTED", "OPEN"),
+    *("PENDING", "MISSING", "DROPPED"),
+)
 
 
 @click.command()
@@ -195,8 +200,7 @@ def audit(
 def _print_audit(answer: Answer) -> None:
     rows = [_writer_row(each) for each in answer.get("writers", ())]
     if rows:
-        head = ("WRITER", "VERDICT", "SPANS", "INTERRUPTED", "OPEN", "PENDING", "MISSING", "DROPPED")
-        table(head, rows, right=frozenset(head[2:]))
+        table(_AUDIT, rows, right=frozenset(_AUDIT[4:]))
     click.echo(one_line(answer.get("sentence") or answer["verdict"], width=500))
 
 
@@ -205,13 +209,38 @@ def _writer_row(each: Answer) -> tuple[str, ...]:
     return (
         one_line(state.get("writer", UNKNOWN)),
         one_line(each["verdict"]),
+        "closed" if state.get("closed") else "open",
+        at(state["seen_ns"]) if state.get("seen_ns") else UNKNOWN,
+        f"{_explained_to(each):,}",
+        f"{_highest(each):,}",
         f"{state.get('spans', 0):,}",
         f"{state.get('interrupted', 0):,}",
         f"{each.get('open_calls', 0):,}",
         _ranges(each.get("pending")),
         _ranges(each.get("missing")),
-        _ranges([(drop["first"], drop["last"]) for drop in each.get("dropped", ())]),
+        _dropped(each.get("dropped", ())),
     )
+
+
+def _highest(each: Answer) -> int:
+    """The highest number that the writer has given out, as far as anybody told."""
+    state = each.get("state") or {}
+    ends = [last for _, last in (*state.get("received", ()), *each.get("pending", ()))]
+    dropped = [drop["last"] for drop in each.get("dropped", ())]
+    return max(state.get("spooled_to") or 0, *ends, *dropped, 0)
+
+
+def _explained_to(each: Answer) -> int:
+    """Up to which number each one arrived, or was told as dropped."""
+    gaps = [first for first, _ in (*each.get("missing", ()), *each.get("pending", ()))]
+    return min(gaps) - 1 if gaps else _highest(each)
+
+
+def _dropped(drops: Sequence[Answer]) -> str:
+    """Numbers by the reason that the writer gave: `5-6 disk`."""
+    reasons = dict.fromkeys(drop["reason"] for drop in drops)
+    told = [(why, [(d["first"], d["last"]) for d in drops if d["reason"] == why]) for why in reasons]
+    return "; ".join(f"{_ranges(ranges)} {one_line(why, width=20)}" for why, ranges in told) or "0"
 
 
 def _ranges(ranges: list[Any] | None) -> str:
