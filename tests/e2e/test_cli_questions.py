@@ -17,6 +17,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from everyspan.spool.notes import note
+from everyspan.wire.frame import Kind, pack
+
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 STARTED_NS = 1_790_000_000_000_000_000  # 2026-09-21 14:13:20 UTC
 WRITER = "0004711-aabbccddeeff"
@@ -65,7 +68,7 @@ def generation(number: int, *, parent: int, model: str, cost: str, state: str = 
     )
 
 
-def send(url: str, spans: list[Span], *, spooled_to: int, closed: bool) -> None:
+def send(url: str, spans: list[Span], *, spooled_to: int, closed: bool, frames: bytes = b"") -> None:
     """POST spans as a writer would that has given out numbers up to `spooled_to`."""
     request = ExportTraceServiceRequest()
     resource = request.resource_spans.add()
@@ -77,7 +80,9 @@ def send(url: str, spans: list[Span], *, spooled_to: int, closed: bool) -> None:
         "everyspan-spooled-to": str(spooled_to),
         **({"everyspan-closed": "true"} if closed else {}),
     }
-    post = urllib.request.Request(f"{url}/v1/traces", data=request.SerializeToString(), headers=dict(headers))
+    post = urllib.request.Request(
+        f"{url}/v1/traces", data=request.SerializeToString() + frames, headers=dict(headers)
+    )
     with urllib.request.urlopen(post, timeout=10) as answer:
         assert answer.status == 200
 
@@ -198,7 +203,23 @@ def test_the_audit_names_the_number_that_is_missing_and_ends_with_1(url: str) ->
 
     row = next(line for line in done.stdout.splitlines() if line.startswith(WRITER))
     assert done.returncode == 1
-    assert re.split(r" {2,}", row) == [WRITER, "missing", "2", "0", "0", "0", "2", "0"]
+    cells = re.split(r" {2,}", row)
+    assert cells[:3] == [WRITER, "missing", "closed"]
+    assert cells[4:] == ["1", "3", "2", "0", "0", "0", "2", "0"]
+
+
+def test_the_audit_says_why_numbers_were_dropped_and_how_far_a_writer_is_whole(url: str) -> None:
+    told = {"writer": WRITER, "reason": "disk", "ranges": [[2, 3]], "spans": 2}
+    drop = pack(Kind.DROP, 0, note(Kind.DROP, told), nonce=7)
+    send(url, [span(1, "first"), span(4, "fourth")], spooled_to=6, closed=False, frames=drop)
+    until_stored(url, spans=2)
+
+    done = cli("audit", url=url)
+
+    row = next(line for line in done.stdout.splitlines() if line.startswith(WRITER))
+    cells = re.split(r" {2,}", row)
+    assert cells[:3] == [WRITER, "dropped", "open"]
+    assert cells[4:] == ["4", "6", "2", "0", "0", "5-6", "0", "2-3 disk"]
 
 
 @pytest.mark.parametrize("words", [("traces",), ("trace", TRACE_ID), ("cost",), ("audit",)])

@@ -227,20 +227,21 @@ def _highest(each: Answer) -> int:
     state = each.get("state") or {}
     ends = [last for _, last in (*state.get("received", ()), *each.get("pending", ()))]
     dropped = [drop["last"] for drop in each.get("dropped", ())]
-    return max(state.get("spooled_to") or 0, *ends, *dropped, 0)
+    highest: int = max(state.get("spooled_to") or 0, *ends, *dropped, 0)
+    return highest
 
 
 def _explained_to(each: Answer) -> int:
     """Up to which number each one arrived, or was told as dropped."""
     gaps = [first for first, _ in (*each.get("missing", ()), *each.get("pending", ()))]
-    return min(gaps) - 1 if gaps else _highest(each)
+    return int(min(gaps)) - 1 if gaps else _highest(each)
 
 
 def _dropped(drops: Sequence[Answer]) -> str:
     """Numbers by the reason that the writer gave: `5-6 disk`."""
     reasons = dict.fromkeys(drop["reason"] for drop in drops)
     told = [(why, [(d["first"], d["last"]) for d in drops if d["reason"] == why]) for why in reasons]
-    return "; ".join(f"{_ranges(ranges)} {one_line(why, width=20)}" for why, ranges in told) or "0"
+    return "; ".join(f"{_ranges(ranges)} {one_line(why, width=48)}" for why, ranges in told) or "0"
 
 
 def _ranges(ranges: list[Any] | None) -> str:
