@@ -25,8 +25,8 @@ _LOGGER = logging.getLogger(__name__)
 _BATCH_BYTES = 16 << 20
 _FIRST_CHUNK_BYTES, _CHUNK_BYTES = 512 << 10, 4 << 20
 """Of a batch so much is stored in one transaction, while the next is being read. The first one is small, because
-nothing can be stored before it is read, and each is twice the one before: the more spans share a transaction, the fewer
-times a page of an index is written."""
+nothing can be stored before it is read, and each is half as much again as the one before, which is stored in the time
+that takes to read: the more spans share a transaction, the fewer times a page of an index is written."""
 _MUCH_BYTES = 1 << 20
 """Batches of this size are worth a second process."""
 _DECODER_IDLE_S = 30.0
@@ -299,6 +299,6 @@ def _chunks(entries: Sequence[bytes]) -> Iterator[list[bytes]]:
         size += len(entry)
         if size >= enough:
             yield chunk
-            chunk, size, enough = [], 0, min(2 * enough, _CHUNK_BYTES)
+            chunk, size, enough = [], 0, min(enough * 3 // 2, _CHUNK_BYTES)
     if chunk:
         yield chunk
