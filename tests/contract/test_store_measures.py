@@ -12,6 +12,7 @@ import pytest
 
 from everyspan.model.usage import Usage
 from everyspan.store.conditions import Condition, Is, Measured, Period, SpanField, SpanGroup
+from everyspan.store.reads import TraceFilter
 from everyspan.store.rows import WHOLE_TRACE
 from everyspan.store.scores import Score, SpanFilter
 from everyspan.store.store import Store, open_store
@@ -268,3 +269,30 @@ def test_different_values_are_counted(timed: Store) -> None:
         "a": 1,
         "b": 2,
     }
+
+
+def test_whole_traces_are_summed_as_spans_are(filled: Store) -> None:
+    def found(*by: SpanField, **more: Any) -> list[SpanGroup]:
+        return filled.trace_sums(by, TraceFilter(project="default", **more.pop("filter", {})), **more)
+
+    (whole,) = found(measures=(F.COST, F.TOTAL_TOKENS, F.DURATION), distinct=(F.USER, F.TRACE_ID))
+    by_tag = found(F.TAGS, distinct=(F.USER,))
+
+    assert (whole.spans, whole.distinct) == (4, {F.USER: 2, F.TRACE_ID: 4})
+    cost, tokens, length = (whole.measured[field] for field in (F.COST, F.TOTAL_TOKENS, F.DURATION))
+    assert (cost.count, cost.total) == (2, Decimal("0.100000000000000000000000000002"))
+    assert (tokens.count, tokens.total, tokens.most) == (4, Decimal(227), Decimal(117))
+    # From the first start to the last end: the third call belongs to the first trace.
+    assert (length.count, length.least, length.most) == (4, Decimal(3000), Decimal(3_500_000))
+    assert length.quantiles[99] == pytest.approx(3_500_000, rel=0.016)
+    assert [(group.values, group.spans, group.distinct[F.USER]) for group in by_tag] == [
+        (("",), 1, 0),
+        (("a",), 1, 1),
+        (("b",), 2, 2),
+        (("c",), 1, 0),
+    ]
+    assert [group.values for group in found(F.TRACE_NAME, F.ENVIRONMENT, filter={"user": "Ann"})] == [
+        ("span 1", "test")
+    ]
+    assert [group.spans for group in found(each=Period.MONTH)] == [3, 1]
+    assert found(filter={"name": "nobody's"}) == []

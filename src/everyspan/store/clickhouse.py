@@ -22,6 +22,7 @@ from everyspan.errors import StoreError
 from everyspan.store import (
     clickhouse_costs,
     clickhouse_daily,
+    clickhouse_measures,
     clickhouse_media,
     clickhouse_scores,
     clickhouse_traces,
@@ -33,7 +34,7 @@ from everyspan.store import (
 from everyspan.store.clickhouse_address import Address
 from everyspan.store.clickhouse_columns import Ask
 from everyspan.store.clickhouse_schema import migrate
-from everyspan.store.conditions import Period, SpanField, SpanGroup
+from everyspan.store.conditions import Period, SpanField, SpanGroup, Sums
 from everyspan.store.daily import DailyFilter, DailyPage
 from everyspan.store.groups import (
     Each,
@@ -217,7 +218,22 @@ class ClickHouseStore:
     ) -> list[SpanGroup]:
         """See `SingleStore.span_groups`."""
         with self._translated("read"):
-            return clickhouse_scores.span_groups(self._ask, by, wanted, measures, each, distinct)
+            sums = Sums(by=by, measures=measures, each=each, distinct=distinct)
+            return clickhouse_scores.span_groups(self._ask, wanted, sums)
+
+    def trace_sums(
+        self,
+        by: Sequence[SpanField],
+        wanted: TraceFilter,
+        *,
+        measures: Sequence[SpanField] = (),
+        each: Period | None = None,
+        distinct: Sequence[SpanField] = (),
+    ) -> list[SpanGroup]:
+        """See `SingleStore.trace_sums`."""
+        sums = Sums(by=by, measures=measures, each=each, distinct=distinct)
+        with self._translated("read"):
+            return clickhouse_measures.trace_sums(self._ask, wanted, sums)
 
     def daily(self, wanted: DailyFilter) -> DailyPage:
         """See `SingleStore.daily`."""

@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from everyspan.store.clickhouse_columns import Ask, money
-from everyspan.store.clickhouse_where import Where
+from everyspan.store.clickhouse_traces import conditions
+from everyspan.store.clickhouse_where import Bound, Where
 from everyspan.store.conditions import (
     MOST_GROUPS,
     NUMBERS,
@@ -19,9 +20,11 @@ from everyspan.store.conditions import (
     Period,
     SpanField,
     SpanGroup,
+    Sums,
 )
 from everyspan.store.exact import MOST
 from everyspan.store.limits import LATEST_NS
+from everyspan.store.reads import TraceFilter
 from everyspan.store.rows import WHOLE_TRACE
 
 _BILLED = "if(unbilled = '', {}, NULL)"
@@ -50,6 +53,10 @@ _COLUMNS = {
     SpanField.OUTPUT_TOKENS_PER_SECOND: _A_SECOND.format(_BILLED.format("output_tokens"), _STREAMED),
     SpanField.SCORES: "ifNull(judged, 0)",
 }
+_AS_A_SPAN = (
+    "trace_id, name, name AS trace_name, CAST(NULL AS Nullable(String)) AS parent_id, user, session, environment, tags,"
+    " started_ns AS start_ns, ended_ns AS end_ns, cost, input_tokens, output_tokens, '' AS unbilled"
+)
 _PERIODS = {
     Period.MINUTE: "intDiv(start_ns, 60000000000) * 60",
     Period.HOUR: "intDiv(start_ns, 3600000000000) * 3600",
@@ -115,27 +122,31 @@ def _tags(where: Where, asked: Condition) -> str:
     return f"{'NOT ' if asked.how is Is.NONE_OF else ''}{function}(tags, {texts})"
 
 
-def span_groups(
-    ask: Ask,
-    where: Where,
-    by: Sequence[SpanField],
-    measures: Sequence[SpanField],
-    each: Period | None,
-    distinct: Sequence[SpanField] = (),
-) -> list[SpanGroup]:
+def span_groups(ask: Ask, where: Where, sums: Sums) -> list[SpanGroup]:
     """See `SingleStore.span_groups`, of the spans that fit `where`. The quantiles are exact here."""
-    values = [_value(field) for field in by]
-    columns = [part for field in measures for part in _measured(field)]
-    columns += [f"uniqExactIf({_COLUMNS[field]}, {_COLUMNS[field]} != '')" for field in distinct]
-    source = "spans" + (_JUDGED if SpanField.SCORES in measures else "")
-    keys = [f"v{index}" for index in range(len(by))] + ["period"]
+    return _groups(ask, "spans" + (_JUDGED if SpanField.SCORES in sums.measures else ""), where, sums)
+
+
+def trace_sums(ask: Ask, wanted: TraceFilter, sums: Sums) -> list[SpanGroup]:
+    """See `SingleStore.trace_sums`."""
+    where = Where(Bound())
+    # With the names of spans, so that the same is asked of both.
+    traces = f"(SELECT {_AS_A_SPAN} FROM traces WHERE {conditions(wanted, where.bound)})"
+    return _groups(ask, traces, where, sums)
+
+
+def _groups(ask: Ask, source: str, where: Where, sums: Sums) -> list[SpanGroup]:
+    values = [_value(field) for field in sums.by]
+    columns = [part for field in sums.measures for part in _measured(field)]
+    columns += [f"uniqExactIf({_COLUMNS[field]}, {_COLUMNS[field]} != '')" for field in sums.distinct]
+    keys = [f"v{index}" for index in range(len(values))] + ["period"]
     named = [f"{value} AS v{index}" for index, value in enumerate(values)]
     rows = ask(
-        f"SELECT {', '.join([*named, f'{_PERIODS[each]} AS period', 'count()', *columns])}"
+        f"SELECT {', '.join([*named, f'{_PERIODS[sums.each]} AS period', 'count()', *columns])}"
         f" FROM {source} WHERE {where} GROUP BY {', '.join(keys)} ORDER BY {', '.join(keys)} LIMIT {MOST_GROUPS}",
         where.bound.values,
     )
-    return [_group(list(row), by, measures, distinct) for row in rows]
+    return [_group(list(row), sums) for row in rows]
 
 
 def _value(field: SpanField) -> str:
@@ -154,12 +165,11 @@ def _measured(field: SpanField) -> list[str]:
     )
 
 
-def _group(
-    row: list[Any], by: Sequence[SpanField], measures: Sequence[SpanField], distinct: Sequence[SpanField]
-) -> SpanGroup:
-    values, (period, spans), rest = row[: len(by)], row[len(by) : len(by) + 2], row[len(by) + 2 :]
+def _group(row: list[Any], sums: Sums) -> SpanGroup:
+    grouped = len(sums.by)
+    values, (period, spans), rest = row[:grouped], row[grouped : grouped + 2], row[grouped + 2 :]
     measured = {}
-    for field in measures:
+    for field in sums.measures:
         count, total, least, most = rest[:4]
         rest = rest[4:]
         quantiles = {}
@@ -178,7 +188,7 @@ def _group(
         period_s=period,
         spans=spans,
         measured=measured,
-        distinct=dict(zip(distinct, rest, strict=True)),
+        distinct=dict(zip(sums.distinct, rest, strict=True)),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from everyspan.store import clickhouse_measures
 from everyspan.store.clickhouse_columns import Ask, with_bodies
 from everyspan.store.clickhouse_where import Bound, Where, hour_of
-from everyspan.store.conditions import Period, SpanField, SpanGroup
+from everyspan.store.conditions import SpanGroup, Sums
 from everyspan.store.rows import SpanRow
 from everyspan.store.scores import Position, Score, ScoreFilter, SpanFilter
 
@@ -91,16 +91,9 @@ def count_spans(ask: Ask, wanted: SpanFilter) -> int:
     return int(ask(f"SELECT count() FROM spans WHERE {where}", where.bound.values)[0][0])
 
 
-def span_groups(
-    ask: Ask,
-    by: Sequence[SpanField],
-    wanted: SpanFilter,
-    measures: Sequence[SpanField],
-    each: Period | None,
-    distinct: Sequence[SpanField],
-) -> list[SpanGroup]:
+def span_groups(ask: Ask, wanted: SpanFilter, sums: Sums) -> list[SpanGroup]:
     """See `SingleStore.span_groups`."""
-    return clickhouse_measures.span_groups(ask, _span_conditions(wanted), by, measures, each, distinct)
+    return clickhouse_measures.span_groups(ask, _span_conditions(wanted), sums)
 
 
 def _score_conditions(wanted: ScoreFilter) -> Where:

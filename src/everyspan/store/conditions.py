@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, StrEnum
@@ -114,9 +114,20 @@ class SpanGroup:
     period_s: int = 0
     """When the period began, in seconds since 1970."""
     spans: int
+    """How many there are; traces where `SingleStore.trace_sums` was asked."""
     measured: Mapping[SpanField, Measured]
     distinct: Mapping[SpanField, int] = field(default_factory=dict)
     """How many different values the spans have, of the texts asked for; empty ones are none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """What is asked of spans or traces together, see `SingleStore.span_groups`."""
+
+    by: Sequence[SpanField] = ()
+    measures: Sequence[SpanField] = ()
+    each: Period | None = None
+    distinct: Sequence[SpanField] = ()
 
 
 PERCENTS = (50, 75, 90, 95, 99)

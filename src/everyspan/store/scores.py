@@ -8,6 +8,7 @@ from typing import Protocol
 
 from everyspan.store.conditions import Condition, Period, SpanField, SpanGroup
 from everyspan.store.daily import DailyFilter, DailyPage
+from everyspan.store.reads import TraceFilter
 from everyspan.store.rows import SpanRow
 
 Position = tuple[int, str]
@@ -156,6 +157,22 @@ class SingleStore(Protocol):
             by: texts or tags; none for a group of all.
             measures: numbers. Tokens and cost are those of spans that count towards the bill.
             distinct: texts whose different values are counted.
+        """
+
+    def trace_sums(
+        self,
+        by: Sequence[SpanField],
+        wanted: TraceFilter,
+        *,
+        measures: Sequence[SpanField] = (),
+        each: Period | None = None,
+        distinct: Sequence[SpanField] = (),
+    ) -> list[SpanGroup]:
+        """As `span_groups`, of whole traces by their start; `limit` and `before` do not apply.
+
+        Args:
+            by: `TRACE_ID`, `TRACE_NAME`, `USER`, `SESSION`, `ENVIRONMENT` or `TAGS`, as `distinct`.
+            measures: `DURATION`, from the first start to the last end; `COST` and tokens.
         """
 
     def daily(self, wanted: DailyFilter) -> DailyPage:

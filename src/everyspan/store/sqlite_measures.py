@@ -20,10 +20,13 @@ from everyspan.store.conditions import (
     Period,
     SpanField,
     SpanGroup,
+    Sums,
 )
 from everyspan.store.limits import LATEST_NS
+from everyspan.store.reads import TraceFilter
 from everyspan.store.rows import WHOLE_TRACE
 from everyspan.store.sqlite_ids import one_of, sought
+from everyspan.store.sqlite_traces import traces_that_fit
 from everyspan.store.sqlite_where import Where
 
 OBSERVED = f"coalesce(substr(spans.own_key, 1, {len(WHOLE_TRACE)}), '') != '{WHOLE_TRACE}'"
@@ -52,6 +55,11 @@ _JUDGED = (
     " LEFT JOIN (SELECT project AS judged_project, trace_id AS judged_trace, span_id AS judged_span, count(*) AS judged"
     " FROM scores WHERE span_id != '' GROUP BY 1, 2, 3) ON judged_project = spans.project"
     " AND judged_trace = spans.trace_id AND judged_span = spans.span_id"
+)
+_AS_A_SPAN = (
+    "traces.id, traces.project, traces.trace_id, traces.name, traces.name AS trace_name, NULL AS parent_id,"
+    " traces.user, traces.session, traces.environment, traces.tags, traces.started_ns AS start_ns,"
+    " traces.ended_ns AS end_ns, traces.cost, traces.input_tokens, traces.output_tokens, '' AS unbilled"
 )
 _PERIODS = {
     Period.MINUTE: "start_ns / 60000000000 * 60",
@@ -122,15 +130,26 @@ def _add_tags(where: Where, asked: Condition) -> None:
         where.add(f"{'NOT ' if asked.how is Is.NONE_OF else ''}{one_of}", json.dumps(texts))
 
 
-def span_groups(
-    connection: sqlite3.Connection,
-    where: Where,
-    by: Sequence[SpanField],
-    measures: Sequence[SpanField],
-    each: Period | None,
-    distinct: Sequence[SpanField] = (),
-) -> list[SpanGroup]:
+def span_groups(connection: sqlite3.Connection, where: Where, sums: Sums) -> list[SpanGroup]:
     """See `SingleStore.span_groups`, of the spans that fit `where`."""
+    return _groups(connection, "spans", where, sums)
+
+
+def trace_sums(connection: sqlite3.Connection, wanted: TraceFilter, sums: Sums) -> list[SpanGroup]:
+    """See `SingleStore.trace_sums`."""
+    search = traces_that_fit(connection, wanted)
+    if search.nothing:
+        return []
+    where = search.with_text()
+    # With the names of spans, so that the same is asked of both.
+    traces = f"(SELECT {_AS_A_SPAN} FROM {search.sources} {where}) AS spans"
+    only_values = Where()
+    only_values.values = where.values
+    return _groups(connection, traces, only_values, sums)
+
+
+def _groups(connection: sqlite3.Connection, table: str, where: Where, sums: Sums) -> list[SpanGroup]:
+    by, measures, distinct = sums.by, sums.measures, sums.distinct
     with_tags = SpanField.TAGS in by
     values = [_value(field) for field in by]
     named = [f"{value} AS v{index}" for index, value in enumerate(values)]
@@ -145,12 +164,12 @@ def span_groups(
     source = "SELECT DISTINCT spans.id, tag.value AS one_tag, spans.*" if with_tags else "SELECT spans.*"
     judged = SpanField.SCORES in measures
     source += ", judged" if judged else ""
-    source += f" FROM spans{_JUDGED if judged else ''}{tags} {where}"
+    source += f" FROM {table}{_JUDGED if judged else ''}{tags} {where}"
     sql = (
-        f"SELECT {', '.join([*named, f'{_PERIODS[each]} AS period', 'count(*) AS spans', *columns])}"
+        f"SELECT {', '.join([*named, f'{_PERIODS[sums.each]} AS period', 'count(*) AS spans', *columns])}"
         f" FROM ({source}) GROUP BY {', '.join(keys)} ORDER BY {', '.join(keys)} LIMIT {MOST_GROUPS}"
     )
-    return [_group(row, by, measures, distinct) for row in connection.execute(sql, where.values)]
+    return [_group(row, sums) for row in connection.execute(sql, where.values)]
 
 
 def _value(field: SpanField) -> str:
@@ -176,11 +195,9 @@ def _measured(field: SpanField, index: int) -> list[str]:
     return [*found, f"histogram({value}) AS quantiles{index}"] if field in TIMES else found
 
 
-def _group(
-    row: sqlite3.Row, by: Sequence[SpanField], measures: Sequence[SpanField], distinct: Sequence[SpanField]
-) -> SpanGroup:
+def _group(row: sqlite3.Row, sums: Sums) -> SpanGroup:
     measured = {}
-    for index, field in enumerate(measures):
+    for index, field in enumerate(sums.measures):
         quantiles = (
             histogram.percentiles(histogram.from_text(row[f"quantiles{index}"]), PERCENTS)
             if field in TIMES
@@ -194,11 +211,11 @@ def _group(
             quantiles=quantiles,
         )
     return SpanGroup(
-        values=tuple(row[f"v{index}"] for index in range(len(by))),
+        values=tuple(row[f"v{index}"] for index in range(len(sums.by))),
         period_s=row["period"],
         spans=row["spans"],
         measured=measured,
-        distinct={field: row[f"distinct{index}"] for index, field in enumerate(distinct)},
+        distinct={field: row[f"distinct{index}"] for index, field in enumerate(sums.distinct)},
     )
 
 

@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from everyspan.store import sqlite_measures
 from everyspan.store.bodies import Squeezer
-from everyspan.store.conditions import Period, SpanField, SpanGroup
+from everyspan.store.conditions import SpanGroup, Sums
 from everyspan.store.rows import SpanRow
 from everyspan.store.scores import Position, Score, ScoreFilter, SpanFilter
 from everyspan.store.sqlite_bodies import Bodies
@@ -75,16 +75,9 @@ def count_spans(connection: sqlite3.Connection, wanted: SpanFilter) -> int:
     return int(connection.execute(f"SELECT count(*) FROM spans {where}", where.values).fetchone()[0])
 
 
-def span_groups(
-    connection: sqlite3.Connection,
-    by: Sequence[SpanField],
-    wanted: SpanFilter,
-    measures: Sequence[SpanField],
-    each: Period | None,
-    distinct: Sequence[SpanField],
-) -> list[SpanGroup]:
+def span_groups(connection: sqlite3.Connection, wanted: SpanFilter, sums: Sums) -> list[SpanGroup]:
     """See `SingleStore.span_groups`."""
-    return sqlite_measures.span_groups(connection, _span_conditions(wanted), by, measures, each, distinct)
+    return sqlite_measures.span_groups(connection, _span_conditions(wanted), sums)
 
 
 def _score_conditions(wanted: ScoreFilter) -> Where:

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-from everyspan.store import sqlite_daily, sqlite_media, sqlite_scores
+from everyspan.store import sqlite_daily, sqlite_measures, sqlite_media, sqlite_scores
 from everyspan.store.bodies import Squeezer
-from everyspan.store.conditions import Period, SpanField, SpanGroup
+from everyspan.store.conditions import Period, SpanField, SpanGroup, Sums
 from everyspan.store.daily import DailyFilter, DailyPage
 from everyspan.store.media import Media, Use
+from everyspan.store.reads import TraceFilter
 from everyspan.store.rows import SpanRow
 from everyspan.store.scores import Score, ScoreFilter, SpanFilter
 
@@ -76,7 +77,22 @@ class Sides(ABC):
     ) -> list[SpanGroup]:
         """See `SingleStore.span_groups`."""
         with self.reading() as connection:
-            return sqlite_scores.span_groups(connection.sql, by, wanted, measures, each, distinct)
+            sums = Sums(by=by, measures=measures, each=each, distinct=distinct)
+            return sqlite_scores.span_groups(connection.sql, wanted, sums)
+
+    def trace_sums(
+        self,
+        by: Sequence[SpanField],
+        wanted: TraceFilter,
+        *,
+        measures: Sequence[SpanField] = (),
+        each: Period | None = None,
+        distinct: Sequence[SpanField] = (),
+    ) -> list[SpanGroup]:
+        """See `SingleStore.trace_sums`."""
+        sums = Sums(by=by, measures=measures, each=each, distinct=distinct)
+        with self.reading() as connection:
+            return sqlite_measures.trace_sums(connection.sql, wanted, sums)
 
     def daily(self, wanted: DailyFilter) -> DailyPage:
         """See `SingleStore.daily`."""

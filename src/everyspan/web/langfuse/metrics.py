@@ -12,15 +12,15 @@ from typing import Any
 
 from starlette.routing import Route
 
-from everyspan.store.conditions import MOST_GROUPS, TIMES, Measured, Period, SpanField, SpanGroup
+from everyspan.store.conditions import MOST_GROUPS, TIMES, Measured, Period, SpanField, SpanGroup, Sums
 from everyspan.store.scores import SpanFilter
 from everyspan.store.store import Store
 from everyspan.web.langfuse.exchange import Asked, RequestError, endpoint
 from everyspan.web.langfuse.filters import filter_of
 from everyspan.web.langfuse.gathered import aggregated, gather
 from everyspan.web.langfuse.metrics_query import COUNT, HISTOGRAM, UNIQ, Query, read_query
-from everyspan.web.langfuse.metrics_things import things
-from everyspan.web.langfuse.metrics_views import MEASURES, STORED_DIMENSIONS, UNIQUES, VIEWS
+from everyspan.web.langfuse.metrics_things import things, wanted_traces
+from everyspan.web.langfuse.metrics_views import MEASURES, STORED_DIMENSIONS, STORED_OF_TRACES, UNIQUES, VIEWS
 from everyspan.web.langfuse.summed import summed
 
 _MILLI = Decimal(10**6)  # lengths of time are told in milliseconds
@@ -31,6 +31,8 @@ _AS_NUMBER: dict[str, Callable[[Measured], Decimal]] = {
     "max": lambda measured: measured.most,
     "min": lambda measured: measured.least,
 }
+_STORED: dict[str, dict[str, SpanField]] = {"observations": STORED_DIMENSIONS, "traces": STORED_OF_TRACES}
+"""By view, the dimensions that the store groups by."""
 _OF_NOTHING = {"count": 0.0, "sum": 0.0}
 """What is no unknown where there are no values."""
 
@@ -57,6 +59,20 @@ class Metrics:
         return {"data": _ordered(rows, query)[: query.limit]}
 
     def _added_up(self, query: Query) -> Iterator[Row]:
+        known = _STORED[query.view.name]
+        dimensions = [(name, known[name]) for name in query.dimensions]
+        groups = self._of_traces(query) if query.view.name == "traces" else self._of_observations(query)
+        if len(groups) >= MOST_GROUPS:
+            raise RequestError(f"that is more than {MOST_GROUPS} rows; narrow the times or the dimensions")
+        for group in groups:
+            if _tells(query, [measured.count for measured in group.measured.values()]):
+                values = [
+                    _shown(field, each) for (_, field), each in zip(dimensions, group.values, strict=True)
+                ]
+                numbers = {f"{how}_{name}": _number(group, name, how) for name, how in query.measures}
+                yield _row(query, values, group.period_s, numbers)
+
+    def _of_observations(self, query: Query) -> list[SpanGroup]:
         dimensions = [(name, STORED_DIMENSIONS[name]) for name in query.dimensions]
         wanted = SpanFilter(
             project=query.project,
@@ -68,25 +84,17 @@ class Metrics:
         )
         groups = summed(self._store, dimensions, query.measures, wanted, query.period)
         if groups is None:
-            asked = dict.fromkeys(name for name, _ in query.measures)
-            groups = self._store.span_groups(
-                [field for _, field in dimensions],
-                wanted,
-                measures=[MEASURES[name] for name in asked if name in MEASURES],
-                each=query.period,
-                distinct=[UNIQUES[name] for name in asked if name in UNIQUES],
+            sums = _sums(query)
+            return self._store.span_groups(
+                sums.by, wanted, measures=sums.measures, each=sums.each, distinct=sums.distinct
             )
-            if len(groups) >= MOST_GROUPS:
-                raise RequestError(
-                    f"that is more than {MOST_GROUPS} rows; narrow the times or the dimensions"
-                )
-        for group in groups:
-            if _tells(query, [measured.count for measured in group.measured.values()]):
-                values = [
-                    _shown(field, each) for (_, field), each in zip(dimensions, group.values, strict=True)
-                ]
-                numbers = {f"{how}_{name}": _number(group, name, how) for name, how in query.measures}
-                yield _row(query, values, group.period_s, numbers)
+        return groups
+
+    def _of_traces(self, query: Query) -> list[SpanGroup]:
+        sums, wanted = _sums(query), wanted_traces(query).filter
+        return self._store.trace_sums(
+            sums.by, wanted, measures=sums.measures, each=sums.each, distinct=sums.distinct
+        )
 
     def _gathered(self, query: Query) -> Iterator[Row]:
         for group in gather(things(self._store, query), query):
@@ -98,10 +106,25 @@ class Metrics:
 
 
 def _by_the_store(query: Query) -> bool:
-    """Whether the store adds this up: observations by its columns, in the aggregations that it has."""
-    if query.view.name != "observations" or not STORED_DIMENSIONS.keys() >= {*query.dimensions}:
+    """Whether the store adds this up: observations and traces by its columns, in the aggregations that it has."""
+    dimensions = _STORED.get(query.view.name)
+    if dimensions is None or not dimensions.keys() >= {*query.dimensions}:
         return False
-    return all(_is_added_up(*measure) for measure in query.measures) and not filter_of(query.filters).looks
+    if not all(_is_added_up(*measure) for measure in query.measures):
+        return False
+    if query.view.name == "traces":
+        return wanted_traces(query).by_the_store
+    return not filter_of(query.filters).looks
+
+
+def _sums(query: Query) -> Sums:
+    asked = dict.fromkeys(name for name, _ in query.measures)
+    return Sums(
+        by=[_STORED[query.view.name][name] for name in query.dimensions],
+        measures=[MEASURES[name] for name in asked if name in MEASURES],
+        each=query.period,
+        distinct=[UNIQUES[name] for name in asked if name in UNIQUES],
+    )
 
 
 def _is_added_up(name: str, how: str) -> bool:

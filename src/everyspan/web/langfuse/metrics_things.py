@@ -29,7 +29,7 @@ from everyspan.web.langfuse.metrics_views import (
 from everyspan.web.langfuse.observations import every_span
 from everyspan.web.langfuse.paid import cost_details, side
 from everyspan.web.langfuse.score_lists import SCORE, TracesOfScores, every_score
-from everyspan.web.langfuse.trace_filters import IN_ITS_SPANS, traces_of
+from everyspan.web.langfuse.trace_filters import IN_ITS_SPANS, Wanted, traces_of
 from everyspan.web.langfuse.trace_search import TraceSearch
 
 _IN_SCORES = Columns(
@@ -124,12 +124,17 @@ def _a_second(tokens: int | None, length_ns: int | None) -> float | None:
     return tokens * _NANO / length_ns if tokens is not None and length_ns else None
 
 
-def _traces(store: Store, query: Query) -> Iterator[Seen]:
+def wanted_traces(query: Query) -> Wanted:
+    """Which traces a query covers.
+
+    Raises:
+        RequestError: a filter cannot be asked.
+    """
     needed = {*query.dimensions, *(name for name, _ in query.measures)}
     deep = bool(needed & (IN_ITS_SPANS | {"observationsCount", "scoresCount"}))
     wanted = traces_of(query.filters, project=query.project, deep=deep)
     since, until = wanted.filter.since_ns, wanted.filter.until_ns
-    wanted = replace(
+    return replace(
         wanted,
         filter=replace(
             wanted.filter,
@@ -137,7 +142,10 @@ def _traces(store: Store, query: Query) -> Iterator[Seen]:
             until_ns=min((each for each in (until, query.until_ns) if each is not None), default=None),
         ),
     )
-    for summary, seen in TraceSearch(store).fitting(wanted):
+
+
+def _traces(store: Store, query: Query) -> Iterator[Seen]:
+    for summary, seen in TraceSearch(store).fitting(wanted_traces(query)):
         values = {name: _plain(seen.get(name)) for name in query.view.dimensions}
         values["timestampMonth"] = _at(summary.started_ns).strftime("%Y-%m")
         numbers = {

@@ -27,12 +27,21 @@ UNIQUES = {
     "uniqueSessionIds": SpanField.SESSION,
 }
 """Those that count different values."""
-STORED_DIMENSIONS = {
+STORED_DIMENSIONS: dict[str, SpanField] = {
     name: field
     for name, field in COLUMNS.items()
     if field not in NUMBERS and field not in (SpanField.SPAN_ID, SpanField.PARENT_ID)
 }
 """Those of observations that the store groups by."""
+STORED_OF_TRACES: dict[str, SpanField] = {
+    "id": SpanField.TRACE_ID,
+    "name": SpanField.TRACE_NAME,
+    "tags": SpanField.TAGS,
+    "userId": SpanField.USER,
+    "sessionId": SpanField.SESSION,
+    "environment": SpanField.ENVIRONMENT,
+}
+"""Those of traces."""
 LOOKED_AT = {
     **{name: name for name in ("level", "version", "release", "promptName", "promptVersion")},
     **{name: name for name in ("id", "parentObservationId", "isRootObservation")},
