@@ -9,71 +9,16 @@ from urllib.parse import urlencode
 
 import pytest
 
-from everyspan.server import Server, running
-from tests.collector_requests import START_NS, Answer, body, generation, get, post, settled
+from everyspan.server import Server
+from tests.collector_requests import Answer, get
+from tests.langfuse_traces import A, judged_traces
 
-A = "Bearer sk-a"
-MINUTE_NS = 60 * 10**9
 COUNT = {"measure": "count", "aggregation": "count"}
-
-
-def call(number: int, minutes: int, seconds: int, **attributes: Any) -> Any:
-    """A trace of one model call of $0.0035."""
-    made: Any = generation(number, **{"langfuse.trace.name": "job", **attributes})
-    made.trace_id = number.to_bytes(16, "big")
-    made.start_time_unix_nano = START_NS + minutes * MINUTE_NS
-    made.end_time_unix_nano = made.start_time_unix_nano + seconds * 10**9
-    return made
-
-
-SPANS = [
-    call(1, 0, 1, **{"langfuse.release": "r1", "user.id": "ann", "langfuse.trace.tags": ["x", "y"]}),
-    call(
-        2,
-        1,
-        2,
-        **{
-            "langfuse.release": "r2",
-            "langfuse.observation.level": "ERROR",
-            # A second after it began.
-            "langfuse.observation.completion_start_time": "2025-11-22T08:27:41Z",
-        },
-    ),
-    call(3, 2, 3, **{"langfuse.release": "r2", "langfuse.version": "7", "langfuse.trace.tags": ["x"]}),
-    call(4, 90, 9, **{"langfuse.observation.prompt.name": "greet", "langfuse.observation.prompt.version": 3}),
-]
-SCORES: list[dict[str, Any]] = [
-    {"name": "tone", "value": 0.25, "traceId": f"{1:032x}", "observationId": f"{1:016x}"},
-    {"name": "tone", "value": 0.75, "traceId": f"{1:032x}", "environment": "test"},
-    {"name": "tone", "value": 0.5, "traceId": f"{3:032x}", "observationId": f"{3:016x}"},
-    {"name": "kept", "value": 1, "dataType": "BOOLEAN", "traceId": f"{2:032x}"},
-    {"name": "kept", "value": 0, "dataType": "BOOLEAN", "traceId": f"{3:032x}"},
-    {"name": "kind", "value": "good", "traceId": f"{1:032x}"},
-    {"name": "kind", "value": "bad", "sessionId": "s-1"},
-    {"name": "kind", "value": "good", "traceId": f"{4:032x}", "observationId": f"{4:016x}"},
-]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, module_store_url: str) -> Iterator[Server]:
-    keys = ("pk-a:sk-a", "pk-b:sk-b")
-    with running(tmp_path_factory.mktemp("data"), keys=keys, store=module_store_url) as opened:
-        post(f"{opened.url}/v1/traces", body(*SPANS), authorization=A)
-        theirs = {"name": "tone", "value": 99, "traceId": f"{9:032x}"}
-        for key, scores in ((A, SCORES), ("Bearer sk-b", [theirs])):
-            said = [
-                {**each, "timestamp": f"2026-01-0{1 + number // 4}T00:00:00Z"}
-                for number, each in enumerate(scores)
-            ]
-            answer = post(
-                f"{opened.url}/api/public/scores",
-                json.dumps(said).encode(),
-                "application/json",
-                authorization=key,
-            )
-            assert answer.status == 202
-        post(f"{opened.url}/v1/traces", body(call(9, 0, 50)), authorization="Bearer sk-b")
-        settled(opened.url, Authorization=A)
+    with judged_traces(tmp_path_factory.mktemp("data"), module_store_url) as opened:
         yield opened
 
 
@@ -373,55 +318,3 @@ def test_more_than_one_request_looks_at_is_told(
 
     assert answer.status == 400
     assert "narrow" in answer.json["message"]
-
-
-def daily(server: Server, **parameters: Any) -> Answer:
-    return get(f"{server.url}/api/public/metrics/daily?{urlencode(parameters, doseq=True)}", Authorization=A)
-
-
-def test_each_day_tells_its_traces_and_what_each_model_cost(server: Server) -> None:
-    answer = daily(server)
-
-    used = {"inputUsage": 4000, "outputUsage": 400, "totalUsage": 4400}
-    (day,) = answer.json["data"]
-    assert (day["date"], day["countTraces"], day["countObservations"]) == ("2025-11-22", 4, 4)
-    assert day["totalCost"] == pytest.approx(0.014)
-    assert day["usage"] == [
-        {"model": "gpt-4o", **used, "countTraces": 4, "countObservations": 4, "totalCost": day["totalCost"]}
-    ]
-    assert answer.json["meta"] == {"page": 1, "limit": 50, "totalItems": 1, "totalPages": 1}
-
-
-@pytest.mark.parametrize(
-    ("parameters", "traces"),
-    [
-        ({"userId": "ann"}, 1),
-        ({"traceName": "job"}, 4),
-        ({"tags": "x"}, 2),
-        ({"tags": ["x", "y"]}, 1),
-        ({"environment": ["default", "test"]}, 4),
-        ({"environment": "test"}, 0),
-        ({"fromTimestamp": "2025-11-22T08:28:00Z"}, 2),
-        ({"toTimestamp": "2025-11-22T08:28:00Z"}, 2),
-        ({"page": 2}, 0),
-    ],
-    ids=str,
-)
-def test_each_parameter_of_the_days_narrows_them(
-    server: Server, parameters: dict[str, Any], traces: int
-) -> None:
-    found = daily(server, **parameters).json["data"]
-
-    assert (
-        sum(day["countTraces"] for day in found) == sum(day["countObservations"] for day in found) == traces
-    )
-
-
-@pytest.mark.parametrize(
-    "parameters", [{"sessionId": "s"}, {"page": 0}, {"fromTimestamp": "yesterday"}], ids=str
-)
-def test_what_the_days_cannot_be_narrowed_by_is_named(server: Server, parameters: dict[str, Any]) -> None:
-    answer = daily(server, **parameters)
-
-    assert answer.status == 400
-    assert next(iter(parameters)) in answer.json["message"]

@@ -39,6 +39,7 @@ CONTRACT = (
         "store_summaries",
         "cost_repriced_groups",
         *("langfuse_endpoints", "langfuse_media", "langfuse_filters", "langfuse_lists", "langfuse_metrics"),
+        "langfuse_daily",
     ),
 )
 """Two processes' work, of about the same length."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from everyspan.web.langfuse import observations, score_lists, traces
+from everyspan.web.langfuse import daily, observations, score_lists, traces
 
 Json = dict[str, Any]
 
@@ -64,14 +64,19 @@ _QUERY = _object(
     view=_one_of("observations", "traces", "scores-numeric", "scores-boolean", "scores-categorical"),
     dimensions={
         "type": "array",
-        "items": _object(("field",), field=_one_of("userId", "name", "tags", "release", "value")),
+        "items": _object(
+            ("field",), field=_one_of("userId", "name", "tags", "release", "value", "observationName")
+        ),
     },
     metrics={
         "type": "array",
         "items": _object(
             ("measure", "aggregation"),
-            measure=_one_of("count", "totalCost", "latency", "totalTokens", "value"),
-            aggregation=_one_of("sum", "avg", "count", "max", "p95", "histogram"),
+            measure=_one_of(
+                *("count", "totalCost", "latency", "totalTokens", "value", "inputCost", "tokensPerSecond"),
+                *("countScores", "uniqueUserIds"),
+            ),
+            aggregation=_one_of("sum", "avg", "count", "max", "p95", "histogram", "uniq"),
         ),
     },
     filters=_FILTER,
@@ -127,6 +132,7 @@ _LISTS = {
     "scores": score_lists.LEGACY_TAKES,
     "v2/scores": score_lists.LEGACY_TAKES,
     "v3/scores": score_lists.CURRENT_TAKES,
+    "metrics/daily": daily.TAKES,
 }
 
 
