@@ -12,7 +12,7 @@ from everyspan.model.ids import Seq, WriterId
 from everyspan.model.money import CostState
 from everyspan.model.usage import Usage
 from everyspan.store.rows import SpanRow
-from everyspan.store.words import folded, words
+from everyspan.store.words import folded, searchable
 
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 _PLAIN = (
@@ -54,7 +54,8 @@ def columns_of(row: SpanRow, *, gone: bool = False) -> list[Any]:
     """The values of `WRITTEN`: of a row as it came, or of the last version of a row, which hides all before it."""
     usage = row.usage
     rest = {name: value for name in _REST if (value := getattr(usage, name)) not in (None, False)}
-    searched = "" if gone else " ".join(sorted(folded(words((row.input, row.output)))))
+    found = searchable(row.input, row.output) if row.words is None else row.words
+    searched = "" if gone else " ".join(sorted(folded(found)))
     return [
         *(getattr(row, name) for name in _PLAIN),
         *(row.writer or "", row.seq or 0, list(row.tags), row.cost_state.value if row.cost_state else ""),

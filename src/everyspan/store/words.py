@@ -37,6 +37,8 @@ def asked(text: str) -> list[str]:
 
 def folded(text: str) -> set[str]:
     """The words of a text or a search, alike whatever their case and accents."""
+    if text.isascii():
+        return set(_WORD.findall(text.lower()))
     bare = unicodedata.normalize("NFKD", text.lower())
     return set(_WORD.findall("".join(letter for letter in bare if not unicodedata.combining(letter))))
 
