@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import pytest
 
 from everyspan.server import Server, running
 from everyspan.web.connections import ConnectionLimits
 from tests.collector_requests import body, get, post, span
 
 HEAD = b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-protobuf\r\n"
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the usual limits."""
+    with running(tmp_path_factory.mktemp("patient")) as server:
+        yield server
 
 
 def opened(server: Server, sent: bytes = b"") -> socket.socket:
@@ -48,6 +58,34 @@ def test_the_deadline_holds_for_the_second_request_of_a_connection_too(tmp_path:
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"HTTP/1.1 408 " in answer
+
+
+@pytest.mark.parametrize(
+    "ambiguous",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 5",
+        b"Content-Length: 5\r\nContent-Length: 6",
+        b"Content-Length: +5",
+        b"Content-Length: -5",
+        b"Content-Length: 0x5",
+        b"Content-Length: 5, 6",
+        b"Content-Length : 5",
+        b"Transfer-Encoding: chunked, identity",
+        b"Transfer-Encoding: xchunked\r\nContent-Length: 5",
+        b"X\0: 5",
+        b"X: 5\0",
+    ],
+)
+def test_a_request_whose_end_two_servers_may_see_in_two_places_is_refused_and_its_connection_ends(
+    patient: Server, ambiguous: bytes
+) -> None:
+    hidden = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    answer = answered(opened(patient, HEAD + ambiguous + b"\r\n\r\n0\r\n\r\n" + hidden))
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
 
 
 def test_headers_without_end_are_refused(tmp_path: Path) -> None:

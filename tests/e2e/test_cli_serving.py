@@ -90,6 +90,27 @@ def test_a_setting_that_cannot_be_used_is_named_with_its_file(tmp_path: Path, te
     assert "e.toml" in str(wrong.value)
 
 
+@pytest.mark.parametrize(
+    ("file", "options", "environment", "named"),
+    [
+        ('keys = ["pk:sk", "half"]', [], {}, "keys in .*e.toml: .*'half' lacks a half"),
+        ("", ["--key", "half"], {}, "--key: .*'half' lacks a half"),
+        ("", [], {"EVERYSPAN_KEYS": "pk:sk,half"}, "EVERYSPAN_KEYS: .*'half' lacks a half"),
+        ('retain = ["5y"]', [], {}, "retain in .*e.toml: '5y'"),
+        ("", ["--retain", "5y"], {}, "--retain: '5y'"),
+        ("", [], {"EVERYSPAN_RETAIN": "5y"}, "EVERYSPAN_RETAIN: '5y'"),
+    ],
+)
+def test_a_key_or_a_time_to_keep_that_means_nothing_is_named_with_where_it_was_set(
+    tmp_path: Path, file: str, options: list[str], environment: dict[str, str], named: str
+) -> None:
+    (tmp_path / "e.toml").write_text(file)
+    words = ["--config", str(tmp_path / "e.toml"), "--data-dir", str(tmp_path), *options]
+
+    with pytest.raises(SettingsError, match=named):
+        CliRunner(env=environment).invoke(serve, words, catch_exceptions=False)
+
+
 def record(message: str) -> logging.LogRecord:
     try:
         raise ValueError("a\nb")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from everyspan.cli.logs import LogFormat, log_to_stderr
 from everyspan.cli.serving_file import read_settings
 from everyspan.clock import now_ns
+from everyspan.errors import SettingsError
 from everyspan.settings import DEFAULT_PORT, budgets_file, data_dir, retention, server_keys, store_address
 
 if TYPE_CHECKING:
@@ -17,11 +21,13 @@ if TYPE_CHECKING:
     from everyspan.server import Server
 
 
+_FILE = "everyspan.config"
 _NOBODY = "nobody: every key is revoked or has expired; make one with `everyspan keys create`"
 
 
 def _configure(context: click.Context, option: click.Parameter, path: Path | None) -> None:
     if path is not None:
+        context.meta[_FILE] = path
         named = {"data_dir": "directory", "store": "address"}
         context.default_map = {named.get(name, name): value for name, value in read_settings(path).items()}
 
@@ -91,6 +97,7 @@ def serve(
     A key on the command line can be read by every user of this machine; EVERYSPAN_KEYS can not.
     """
     from everyspan.collector.issued import KeyFile
+    from everyspan.collector.keys import Keys
     from everyspan.collector.retention import days_by_project
     from everyspan.cost.budget import read_budgets
     from everyspan.server import Options
@@ -100,6 +107,10 @@ def serve(
     root = directory or data_dir()
     store = address or store_address()
     pairs = keys or server_keys()
+    with _blaming("keys", "--key", "EVERYSPAN_KEYS"):
+        Keys(pairs)
+    with _blaming("retain", "--retain", "EVERYSPAN_RETAIN"):
+        days = days_by_project(retain or retention())
     limits = budgets_file()
     if limits is not None:
         read_budgets(limits)  # a mistake in it is told now, and not on the page
@@ -125,11 +136,25 @@ def serve(
         port=port,
         grpc_port=grpc_port,
         keys=tuple(pairs),
-        retain=days_by_project(retain or retention()),
+        retain=days,
         budgets=limits,
     )
     run(options, ready=say_ready)
     click.echo("everyspan stopped; everything acknowledged is on disk")
+
+
+@contextmanager
+def _blaming(name: str, option: str, variable: str) -> Iterator[None]:
+    """Have an error in a setting say where it was set."""
+    try:
+        yield
+    except SettingsError as wrong:
+        context = click.get_current_context()
+        where = {
+            ParameterSource.COMMANDLINE: option,
+            ParameterSource.DEFAULT_MAP: f"{name} in {context.meta.get(_FILE)}",
+        }.get(context.get_parameter_source(name) or ParameterSource.DEFAULT, variable)
+        raise SettingsError(f"{where}: {wrong}") from None
 
 
 def _who_may(pairs: tuple[str, ...], issued: KeyFile) -> str:

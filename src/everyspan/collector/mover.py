@@ -148,6 +148,7 @@ class Mover:
                 return True
             if not self._inbox.pending:
                 self._attempts.nothing_left()
+                self._asked_s = 0.0
             self._tidy()
         except Exception as failure:  # noqa: BLE001 - the guard of this thread: nothing may end it
             self._note(failure)
