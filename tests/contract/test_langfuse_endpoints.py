@@ -356,9 +356,11 @@ while True:
     assert time.monotonic() < deadline, (observations, scores)
     time.sleep(0.05)
 answer = next(each for each in observations if each.name == "answer")
-query = {"view": "observations", "metrics": [{"measure": "totalCost", "aggregation": "sum"}]}
+measures = ("totalCost", "inputCost", "outputCost", "countScores")
+query = {"view": "observations", "metrics": [{"measure": each, "aggregation": "sum"} for each in measures]}
 print(json.dumps({
-    "model": answer.model, "cost": answer.total_cost, "usage": answer.usage_details, "user": answer.user_id,
+    "model": answer.model, "cost": answer.total_cost, "costs": answer.cost_details, "user": answer.user_id,
+    "usage": answer.usage_details,
     "output": answer.output, "metadata": answer.metadata, "parent": answer.parent_observation_id is not None,
     "scores": {each.name: each.value for each in scores},
     "sum": langfuse.api.metrics.metrics(query=json.dumps(query)).data,
@@ -383,7 +385,8 @@ def test_the_current_sdk_reads_back_what_it_sent(server: Server) -> None:
     assert done.returncode == 0, done.stderr
     read = json.loads(done.stdout)
     assert (read["model"], read["cost"], read["user"], read["output"]) == ("gpt-4o", 0.0035, "u-1", "hello")
+    assert read["costs"] == {"input": 0.0025, "output": 0.001, "total": 0.0035}
     assert read["usage"] == {"input": 1000, "output": 100, "total": 1100}
     assert (read["metadata"], read["parent"]) == ({"k": "1"}, True)
     assert read["scores"] == {"quality": 0.5, "good": True}
-    assert read["sum"] == [{"sum_totalCost": 0.0035}]
+    assert [list(row.values()) for row in read["sum"]] == [[0.0035, 0.0025, 0.001, 1]]
