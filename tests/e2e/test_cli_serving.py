@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from everyspan.cli.logs import AsJson, OneLine
+from everyspan.cli.logs import AsJson, OneLine, Seldom
 from everyspan.cli.serving import serve
 from everyspan.cli.serving_file import read_settings
 from everyspan.collector.issued import KeyFile, Scope
@@ -129,6 +129,20 @@ def test_nobody_can_forge_a_line_of_the_log_by_what_they_send() -> None:
     assert json.loads(as_json)["message"] == FORGED
     assert "ValueError" in line
     assert "ValueError" in json.loads(as_json)["exception"]
+
+
+def test_a_flood_of_one_kind_of_line_is_cut_and_counted_and_others_are_written() -> None:
+    clock = iter([0.0] * 1000 + [9.9, 10.1, 10.2])
+    seldom = Seldom(most=20, within_s=10, now_s=lambda: next(clock))
+
+    written = sum(seldom.filter(record("no HTTP")) for _ in range(999))
+    other = seldom.filter(record("something else"))
+    late, after, next_one = record("no HTTP"), record("no HTTP"), record("no HTTP")
+
+    assert (written, other) == (20, True)
+    assert [seldom.filter(each) for each in (late, after, next_one)] == [False, True, True]
+    assert after.getMessage() == "no HTTP (980 more like it were left out)"
+    assert next_one.getMessage() == "no HTTP"
 
 
 def test_the_files_for_deployment_name_what_exists() -> None:

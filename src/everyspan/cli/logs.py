@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
+
+from everyspan.clock import monotonic_s
+
+_MOST_KINDS = 1000
 
 
 class LogFormat(StrEnum):
@@ -40,9 +46,43 @@ class AsJson(logging.Formatter):
         return json.dumps(said)
 
 
+class Seldom(logging.Filter):
+    """Lets a kind of line through some times in ten seconds: nobody may fill a disk by what he sends.
+
+    The first line after that says how many were left out.
+    """
+
+    def __init__(
+        self, *, most: int = 20, within_s: float = 10.0, now_s: Callable[[], float] = monotonic_s
+    ) -> None:
+        super().__init__()
+        self._most = most
+        self._within_s = within_s
+        self._now_s = now_s
+        self._lock = threading.Lock()
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+        """When ten seconds began for a kind of line, and how many there were since."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is written."""
+        kind, now_s = (record.name, str(record.msg)), self._now_s()
+        with self._lock:
+            began_s, lines = self._seen.get(kind, (now_s, 0))
+            if now_s - began_s < self._within_s:
+                self._seen[kind] = began_s, lines + 1
+                return lines < self._most
+            if len(self._seen) > _MOST_KINDS:
+                self._seen.clear()
+            self._seen[kind] = now_s, 1
+        if lines > self._most:
+            record.msg = f"{record.msg} ({lines - self._most} more like it were left out)"
+        return True
+
+
 def log_to_stderr(how: LogFormat) -> None:
     """Send what the collector logs, from `INFO` on, and warnings of libraries to stderr."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Seldom())
     handler.setFormatter(AsJson() if how is LogFormat.JSON else OneLine())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("everyspan").setLevel(logging.INFO)
