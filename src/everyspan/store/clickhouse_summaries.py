@@ -55,6 +55,7 @@ SELECT {{named}} FROM (
 )"""
 _AT_ONCE = 2000
 _STORED = (*COLUMNS, "hour", "version")
+_TRACE_ID, _STARTED = COLUMNS.index("trace_id"), COLUMNS.index("started_ns")
 
 
 def made_of(source: str, where: str = "true") -> str:
@@ -98,27 +99,18 @@ def renew(ask: Ask, put: Put, project: str, trace_ids: Iterable[str], token: str
 def _changed(ask: Ask, project: str, trace_ids: Sequence[str]) -> list[Sequence[Any]]:
     bound = Bound()
     whose = in_traces(ask, bound, project, trace_ids)
-    stored = {
-        tuple(row[:2]): row
-        for row in ask(f"SELECT {', '.join(_STORED)} FROM traces WHERE {whose}", bound.values)
-    }
+    stored = {}
+    for *before, hour, version in ask(f"SELECT {', '.join(_STORED)} FROM traces WHERE {whose}", bound.values):
+        stored[before[_TRACE_ID], hour] = (before, version)
     # The server's clock from before it reads: of two that make one summary, the later has seen what the earlier saw.
     moment = "toUnixTimestamp64Nano(now64(9)) AS moment"
-    made = ask(f"SELECT *, {moment} FROM ({made_of('spans', whose)})", bound.values)
     changed: list[Sequence[Any]] = []
-    for *values, moment_ns in made:
-        old = stored.pop((values[0], values[1]), None)
-        if old is None:
-            changed.append([*values, moment_ns, 0])
-            continue
-        *before, hour, version = old
-        if before == values:
-            continue
-        changed.append([*values, max(moment_ns, version + 1), 0])
-        if values[COLUMNS.index("started_ns")] // HOUR_NS != hour:
-            # An earlier span came, and the table is sorted by the hour: the old place is given up.
-            changed.append([*before, version + 1, 1])
-    changed += [[*before, version + 1, 1] for *before, _, version in stored.values()]
+    for *values, moment_ns in ask(f"SELECT *, {moment} FROM ({made_of('spans', whose)})", bound.values):
+        before, version = stored.pop((values[_TRACE_ID], values[_STARTED] // HOUR_NS), ([], 0))
+        if before != values:
+            changed.append([*values, max(moment_ns, version + 1), 0])
+    # The table is sorted by the hour: one that starts in another now, or has no span any more, gives its old place up.
+    changed += [[*before, version + 1, 1] for before, version in stored.values()]
     return changed
 
 
