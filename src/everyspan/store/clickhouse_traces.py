@@ -28,7 +28,7 @@ _ORDERS = {
     GroupOrder.DEAREST: "sum(cost) DESC NULLS LAST",
     GroupOrder.MOST: "count() DESC",
 }
-_FIRST_LOOK = 20_000
+_FIRST_LOOK = 50_000
 """Traces among which a page is looked for first; where it does not fill, the search goes on to four times as many."""
 
 Hours = tuple[int, int]

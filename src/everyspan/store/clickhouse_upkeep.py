@@ -9,7 +9,7 @@ from everyspan.errors import SettingsError
 from everyspan.store import clickhouse_writers
 from everyspan.store.clickhouse_columns import AS_BYTES, READ, Ask, row_of
 from everyspan.store.clickhouse_schema import Layout
-from everyspan.store.clickhouse_summaries import Put
+from everyspan.store.clickhouse_summaries import Put, in_traces
 from everyspan.store.clickhouse_twins import Do
 from everyspan.store.clickhouse_where import Bound, Where
 from everyspan.store.upkeep import Deleted, Deletion, SpanPage
@@ -24,7 +24,9 @@ def traces_of(ask: Ask, wanted: Deletion) -> list[str]:
     """The ids of the traces to delete."""
     bound = Bound()
     where = Where(bound)
-    where.equal(project=wanted.project, trace_id=wanted.trace_id)
+    where.equal(project=wanted.project)
+    if wanted.trace_id:
+        where.add(in_traces(ask, bound, wanted.project, [wanted.trace_id]))
     if wanted.user:
         named = f"project = {bound.put(wanted.project)} AND user = {bound.put(wanted.user)}"
         where.add(f"trace_id GLOBAL IN (SELECT trace_id FROM spans WHERE {named})")

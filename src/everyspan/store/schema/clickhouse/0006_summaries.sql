@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS {traces_table} {on_cluster} (
     user String CODEC(ZSTD(1)),
     session String CODEC(ZSTD(1)),
     environment LowCardinality(String),
-    tags Array(String),
+    tags Array(LowCardinality(String)),
     services Array(LowCardinality(String)),
     models Array(LowCardinality(String)),
     providers Array(LowCardinality(String)),
@@ -24,8 +24,7 @@ CREATE TABLE IF NOT EXISTS {traces_table} {on_cluster} (
     input_tokens Int64,
     output_tokens Int64,
     version UInt64,
-    gone UInt8,
-    INDEX traces_by_id trace_id TYPE bloom_filter(0.01) GRANULARITY 1
+    gone UInt8
 )
 ENGINE = {traces_engine}
 PARTITION BY intDiv(started_ns, 2592000000000000)
