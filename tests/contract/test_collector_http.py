@@ -139,6 +139,30 @@ def test_dropped_pending_and_missing_numbers_are_told_apart_by_number(server: Se
     assert writer["dropped"] == [{"reason": "cap", "first": 3, "last": 4}]
 
 
+def test_a_request_that_only_tells_what_was_set_aside_explains_those_numbers_and_is_no_span(
+    server: Server,
+) -> None:
+    told = {"everyspan_writer": WRITER, "everyspan_spooled_to": "4", "everyspan_set_aside": "2,4"}
+    shipped = stamped_frame(Kind.SPAN, 1, 1) + stamped_frame(Kind.SPAN, 3, 2)
+    audit = f"{server.url}/api/v1/completeness"
+
+    post(f"{server.url}/v1/traces", shipped, everyspan_writer=WRITER, everyspan_spooled_to="4")
+    answers = [post(f"{server.url}/v1/traces", b"", **told) for _ in range(2)]
+    settled(server.url)
+    before = get(audit).json
+    post(f"{server.url}/v1/traces", stamped_frame(Kind.SPAN, 2, 3), everyspan_writer=WRITER)
+    settled(server.url)
+    after = get(audit).json
+
+    assert [answer.status for answer in answers] == [200, 200]
+    assert (before["verdict"], before["spans"], before["dropped"], before["missing"]) == ("dropped", 2, 2, 0)
+    assert [(each["reason"], each["first"]) for each in before["writers"][0]["dropped"]] == [
+        ("set aside", 2),
+        ("set aside", 4),
+    ]
+    assert (after["spans"], after["received"], after["dropped"], after["missing"]) == (3, 3, 1, 0)
+
+
 def test_a_numbered_span_that_is_refused_is_explained_and_not_missing(server: Server) -> None:
     broken = pack(Kind.SPAN, 1, body(span(0, name="no id")), nonce=7)
 

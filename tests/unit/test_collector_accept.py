@@ -224,11 +224,21 @@ def test_an_inbox_entry_comes_out_as_it_went_in() -> None:
         "everyspan-writer": "0000042-0123456789ab",
         "everyspan-spooled-to": "17",
         "everyspan-closed": "true",
+        "everyspan-set-aside": "5,9-11",
     }
     envelope = Envelope.of(headers, project="pk\n{", received_ns=START_NS)
 
     assert unseal(seal(envelope, b"\n\x00body\n")) == (envelope, b"\n\x00body\n")
     assert (envelope.writer, envelope.spooled_to, envelope.closed) == ("0000042-0123456789ab", 17, True)
+    assert envelope.set_aside == ((5, 5), (9, 11))
+
+
+def test_an_inbox_entry_of_an_older_server_is_read() -> None:
+    line = b'{"project": "p", "received_ns": 1, "writer": "0000042-0123456789ab", "spooled_to": 3, "closed": true}'
+
+    envelope, content = unseal(line + b"\nbody")
+
+    assert (envelope.spooled_to, envelope.closed, envelope.set_aside, content) == (3, True, (), b"body")
 
 
 @pytest.mark.parametrize(
@@ -257,3 +267,40 @@ def test_headers_that_mean_nothing_are_taken_as_unsaid(headers: dict[str, str]) 
     envelope = Envelope.of(headers, project="p", received_ns=1)
 
     assert (envelope.spooled_to, envelope.closed) == (0, False)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(
+            "",
+            "0",
+            "0-3",
+            "-3",
+            "3-",
+            "3--4",
+            "1_0",
+            "+3",
+            "\u0663",
+            "3.0",
+            "3;4",
+            "3, 4",
+            "3,",
+            ",3",
+            "x" * 5000,
+        ),
+        *("4-3", "5,4", "5,5", "3-6,6-9", "8-21", "21", "9" * 19, "9" * 5000),
+        ",".join(str(number) for number in range(1, 200, 2)),
+    ],
+)
+def test_numbers_set_aside_that_no_writer_of_ours_would_tell_are_taken_as_unsaid(said: str) -> None:
+    headers = {
+        "everyspan-writer": "0000042-0123456789ab",
+        "everyspan-spooled-to": "20",
+        "everyspan-set-aside": said,
+    }
+
+    envelope = Envelope.of(headers, project="p", received_ns=1)
+
+    assert (envelope.spooled_to, envelope.set_aside) == (20, ())
+    assert read(envelope, b"", Limits()).numbers == []

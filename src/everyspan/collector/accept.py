@@ -14,6 +14,7 @@ from everyspan.collector.otlp_json import from_json
 from everyspan.errors import CollectorError, WireError
 from everyspan.model.ids import Seq, WriterId
 from everyspan.wire.decode import pieces
+from everyspan.wire.ranges import read_ranges
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -36,10 +37,12 @@ class Envelope:
     writer: WriterId | None = None
     spooled_to: Seq = _NEVER_SAID
     closed: bool = False
+    set_aside: tuple[tuple[int, int], ...] = ()
+    """Ranges of its numbers, both ends included, that a server refused for good: they will not come."""
 
     @classmethod
     def of(cls, headers: Mapping[str, str], *, project: str, received_ns: int, key_id: str = "") -> Envelope:
-        """Read `everyspan-writer`, `everyspan-spooled-to` and `everyspan-closed`; what is no such thing is ignored.
+        """Read `everyspan-writer`, `-spooled-to`, `-closed` and `-set-aside`; what is no such thing is ignored.
 
         They feed the audit, never the decision to keep a span, so a broken one must not cost any.
         """
@@ -49,11 +52,13 @@ class Envelope:
             return envelope
         said = headers.get("everyspan-spooled-to", "")
         spooled_to = int(said) if said.isascii() and said.isdigit() and len(said) < 20 else 0
+        spooled_to = spooled_to if spooled_to <= _LARGEST_SEQ else 0
         return replace(
             envelope,
             writer=WriterId(writer),
-            spooled_to=Seq(spooled_to if spooled_to <= _LARGEST_SEQ else 0),
+            spooled_to=Seq(spooled_to),
             closed=headers.get("everyspan-closed", "").lower() == "true",
+            set_aside=_set_aside(headers.get("everyspan-set-aside", ""), spooled_to=spooled_to),
         )
 
 
@@ -112,6 +117,15 @@ def examine(body: bytes, *, content_type: str, encoding: str, limits: Limits) ->
     return Examined(plain, spans, bad, controls)
 
 
+def _set_aside(said: str, *, spooled_to: int) -> tuple[tuple[int, int], ...]:
+    try:
+        ranges = read_ranges(said) if said else ()
+    except WireError:
+        return ()
+    # No writer sets aside what it has not written.
+    return ranges if ranges and ranges[-1][1] <= spooled_to else ()
+
+
 def seal(envelope: Envelope, body: bytes) -> bytes:
     """An inbox entry: one line of JSON, then the body as it is."""
     said = {
@@ -121,6 +135,7 @@ def seal(envelope: Envelope, body: bytes) -> bytes:
         "writer": envelope.writer,
         "spooled_to": envelope.spooled_to,
         "closed": envelope.closed,
+        **({"set_aside": envelope.set_aside} if envelope.set_aside else {}),
     }
     return json.dumps(said).encode() + b"\n" + body
 
@@ -141,6 +156,7 @@ def unseal(entry: bytes) -> tuple[Envelope, bytes]:
             writer=WriterId(said["writer"]) if said["writer"] else None,
             spooled_to=Seq(int(said["spooled_to"])),
             closed=bool(said["closed"]),
+            set_aside=tuple((int(first), int(last)) for first, last in said.get("set_aside", ())),
         )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as broken:
         raise WireError(

@@ -23,6 +23,7 @@ from everyspan.wire.stamp import STAMP, Stamp, parse_stamp
 
 _CONTROL_FIELD, _START_FIELD = 1001, 1002
 _MOST_RANGES = 100_000
+_SET_ASIDE = "set aside"
 _STAMP_BYTES = STAMP.encode()
 
 
@@ -57,6 +58,7 @@ def read(envelope: Envelope, body: bytes, limits: Limits) -> Read:
         result.sightings.append(
             _sighting(envelope, envelope.writer, envelope.spooled_to, closed=envelope.closed)
         )
+        result.numbers += _set_aside(envelope, envelope.writer)
     for piece in pieces(body):
         if piece.field == RESOURCE_SPANS_FIELD:
             _read_spans(piece, envelope, budget, origins, result)
@@ -204,6 +206,20 @@ def _dropped(said: dict[str, Any], writer: WriterId, envelope: Envelope) -> list
         )
         for first, last in ranges
         if 0 < _whole(first) <= _whole(last)
+    ]
+
+
+def _set_aside(envelope: Envelope, writer: WriterId) -> list[Numbers]:
+    return [
+        Numbers(
+            project=envelope.project,
+            writer=writer,
+            first=Seq(first),
+            last=Seq(last),
+            reason=_SET_ASIDE,
+            dropped=True,
+        )
+        for first, last in envelope.set_aside
     ]
 
 

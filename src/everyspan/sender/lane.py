@@ -74,7 +74,8 @@ class Lane:
         self._patience_s = timing.answer_s
         self._dirty = True
         self._linger_until = -math.inf
-        self._foreign = False
+        self._foreign: bool | None = None
+        """Whether the destination is no collector of ours; None before it has said so."""
         self._flight: _Flight | None = None
         self._wait: Wait | None = None
         self._expires = math.inf
@@ -204,19 +205,30 @@ class Lane:
 
     def _begin(self) -> None:
         self._dirty = False  # before looking: what is appended from here on sets it again
-        batch = self.owed.next(spans_only=self._foreign, own_first=self.urgent)
+        # Other receivers have no use for a request without spans.
+        batch = self.owed.next(
+            spans_only=self._foreign is True, own_first=self.urgent, tell=self._foreign is False
+        )
         if batch is None:
             return
         self._dirty = True
         self.attempts += 1
         # Where every frame is a span there is nothing to leave out: it saves looking at each.
         body = only(batch.body, Kind.SPAN) if self._foreign and batch.spans < batch.frames else batch.body
-        headers = {"everyspan-writer": self.owed.writer, "everyspan-spooled-to": str(batch.spooled_to)}
+        self._batch = batch
+        self._flight = self._poster.post(body, self._headers(batch), within_s=self._patience_s)
+        self._step(None)
+
+    def _headers(self, batch: Batch) -> dict[str, str]:
+        aside = self.owed.aside
+        # What a dead writer set aside may stand in no segment any more: then only its file's name tells the number.
+        spooled_to = max(batch.spooled_to, aside.highest)
+        headers = {"everyspan-writer": self.owed.writer, "everyspan-spooled-to": str(spooled_to)}
         if batch.closed:
             headers["everyspan-closed"] = "true"
-        self._batch = batch
-        self._flight = self._poster.post(body, headers, within_s=self._patience_s)
-        self._step(None)
+        if aside.text and not self._foreign:
+            headers["everyspan-set-aside"] = aside.text
+        return headers
 
     def _step(self, error: Exception | None) -> None:
         assert self._flight is not None

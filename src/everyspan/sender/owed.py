@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from everyspan.errors import EveryspanError
-from everyspan.model.ids import WriterId
-from everyspan.spool import Backlog, Batch, Log, adopt
+from everyspan.model.ids import Seq, WriterId
+from everyspan.spool import Aside, Backlog, Batch, Log, Position, adopt
 from everyspan.wire.decode import unwrap
 from everyspan.wire.frame import Kind, walk
 
@@ -56,6 +56,7 @@ class Owed:
         self._roots = tuple(roots)
         self._adopted: deque[Backlog] = deque()
         self._left_behind: set[WriterId] = set()
+        self._told: dict[WriterId, str] = {}  # what was set aside, as a request that got through told it
         self._source: Backlog | None = None
         # Parts of one batch of `_source`, the first one last; more than one while it is being bisected.
         self._parts: list[Batch] = []
@@ -64,18 +65,20 @@ class Owed:
         self._closed = False
         self._own_writer: WriterId | None = None  # the closed log's
 
-    def next(self, *, spans_only: bool, own_first: bool) -> Batch | None:
+    def next(self, *, spans_only: bool, own_first: bool, tell: bool = False) -> Batch | None:
         """The batch to offer now, or None when nothing waits.
 
         Args:
             spans_only: pass over frames that are not spans, because the destination has no use for them.
             own_first: somebody waits for the living log; otherwise it takes turns with the dead.
+            tell: the destination wants to know what was set aside: when nothing else is left of a writer that
+                would carry the news, a batch without frames does.
         """
-        while self._parts or self._peek(own_first=own_first):
+        while self._parts or self._peek(own_first=own_first, tell=tell):
             batch = self._parts[-1]
             if batch.spans or not spans_only:
                 return batch
-            self.stored()
+            self._pass()
         return None
 
     @property
@@ -89,9 +92,21 @@ class Owed:
         assert self._source is not None
         return self._source.writer
 
+    @property
+    def aside(self) -> Aside:
+        """The numbers of the same writer that are set aside."""
+        return self._offering().aside
+
     def stored(self) -> None:
-        """The destination has the batch."""
+        """The destination has the batch, and was told with it what is set aside."""
+        self._note_told()
+        self._pass()
+
+    def _pass(self) -> None:
         batch, source = self._parts[-1], self._offering()
+        if not batch.frames:
+            self._parts.pop()
+            return
         source.ack(batch)
         self._parts.pop()
         tally = self._tally(source)
@@ -111,6 +126,10 @@ class Owed:
             all_spans: the destination said that it refused every span in it, so there is nothing to search for.
         """
         batch = self._parts[-1]
+        if not batch.frames:  # whoever refuses the mere news is not told again
+            self._note_told()
+            self._pass()
+            return 0
         if batch.frames > 1:
             self._parts[-1:] = reversed(batch.split())
             self._bisecting = True
@@ -165,7 +184,7 @@ class Owed:
         assert self._source is not None
         return self._source
 
-    def _peek(self, *, own_first: bool) -> bool:
+    def _peek(self, *, own_first: bool, tell: bool) -> bool:
         own = self._log.backlog() if self._log is not None and not self._closed else None
         sources = [own] if own is not None else []
         if own_first or self._own_first:
@@ -181,12 +200,34 @@ class Owed:
                     self._adopted.remove(source)
                     self._left_behind.add(source.writer)
                 raise
+            if batch is None and tell:
+                batch = self._news_of(source, closed=source is not own)
             if batch is not None:
                 self._source, self._parts, self._bisecting = source, [batch], False
                 return True
             if source is not own:
                 self._part_from(source)
         return False
+
+    def _news_of(self, source: Backlog, *, closed: bool) -> Batch | None:
+        """A batch without frames, when a request has yet to tell what `source` set aside last."""
+        aside, nowhere = source.aside, Position(0, 0)
+        if aside.text == self._told.get(source.writer, ""):
+            return None
+        return Batch(
+            body=b"",
+            frames=0,
+            spans=0,
+            spooled_to=Seq(aside.highest),
+            closed=closed,
+            first=nowhere,
+            last=nowhere,
+        )
+
+    def _note_told(self) -> None:
+        source = self._offering()
+        if source.aside.text:
+            self._told[source.writer] = source.aside.text
 
     def _part_from(self, backlog: Backlog) -> None:
         self._adopted.remove(backlog)
@@ -205,7 +246,7 @@ class Owed:
             if batch.spans:
                 spans += self.refused(reason=reason, all_spans=False)
             else:
-                self.stored()
+                self._pass()
         return spans
 
     def _tally(self, source: Backlog) -> Tally | None:

@@ -9,16 +9,18 @@ import re
 import time
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 from everyspan.errors import SpoolError
 from everyspan.model.ids import WriterId
+from everyspan.spool.aside import Aside
 from everyspan.spool.backlog import Backlog, Batch, Position
 from everyspan.spool.cursor import ACKED, load_cursor, save_cursor
 from everyspan.spool.inventory import Entry, Inventory, take_inventory
 from everyspan.spool.lease import CLAIM, LOCK, UNDER_CONSTRUCTION, Lease, take_lease
 from everyspan.spool.notes import FORMAT_VERSION, header_of
-from everyspan.spool.quarantine import keep_refused, tidy
+from everyspan.spool.quarantine import keep_refused, refused_numbers, tidy
 from everyspan.spool.segment import read_bytes, segments_in
 from everyspan.spool.unfinished import interrupted_span
 from everyspan.wire.frame import HEADER_BYTES, Kind, pack
@@ -79,6 +81,15 @@ class AdoptedBacklog:
         """What the last write left when the process died within it; its append never returned."""
         return self._inventory.torn_bytes
 
+    @cached_property
+    def aside(self) -> Aside:
+        """See `Backlog`."""
+        try:
+            return Aside(refused_numbers(self._directory))
+        except OSError as error:  # what can be delivered matters more
+            _LOGGER.warning("%s: what was set aside can not be read: %s", self._directory, error)
+            return Aside()
+
     def peek(self, *, limit_bytes: int) -> Batch | None:
         """See `Backlog`.
 
@@ -128,7 +139,8 @@ class AdoptedBacklog:
 
     def set_aside(self, batch: Batch, *, reason: str) -> None:
         """See `Backlog`."""
-        keep_refused(self._directory, self.writer, batch, reason=reason, durable=self._durable)
+        kept = keep_refused(self._directory, self.writer, batch, reason=reason, durable=self._durable)
+        self.aside.add(kept)
         self.ack(batch)
 
     def pending(self) -> int:

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 from everyspan.errors import SpoolError
 from everyspan.model.ids import Seq, WriterId
+from everyspan.spool.aside import Aside
 from everyspan.wire.frame import CARGO, walk
 
 
@@ -68,6 +69,10 @@ class Backlog(Protocol):
     """
 
     writer: WriterId
+
+    @property
+    def aside(self) -> Aside:
+        """The numbers that were set aside, in earlier processes too."""
 
     def peek(self, *, limit_bytes: int) -> Batch | None:
         """The oldest frames not yet acknowledged, or None when there are none.

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from everyspan.errors import SpoolError
+from everyspan.spool.aside import Aside
 from everyspan.spool.backlog import Batch, Position
 from everyspan.spool.cursor import save_cursor
 from everyspan.spool.keeper import Keeper
@@ -32,6 +33,8 @@ class LivingBacklog:
         durable: Callable[[], bool],
     ) -> None:
         self.writer = writer.id
+        self.aside = Aside()
+        """See `Backlog`; the directory was made for this writer, so there are no earlier ones."""
         self.reader = 0
         """The thread that looked last: the one that makes room, and so must never wait for it."""
         self._writer = writer
@@ -88,13 +91,16 @@ class LivingBacklog:
     def set_aside(self, batch: Batch, *, reason: str) -> None:
         """See `Backlog`. A frame that only memory holds, and that no disk takes now, is counted as dropped."""
         try:
-            keep_refused(self._writer.directory, self.writer, batch, reason=reason, durable=self._durable())
+            kept = keep_refused(
+                self._writer.directory, self.writer, batch, reason=reason, durable=self._durable()
+            )
         except SpoolError:
             if not batch.from_memory or batch.frames != 1:
                 raise
             with self._lock:
                 self._keeper.left_memory(batch, aside=True, kept=False)
             return
+        self.aside.add(kept)
         self._pass(batch, aside=True)
 
     def pending(self) -> int:

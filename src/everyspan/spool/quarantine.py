@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 from everyspan.clock import now_ns
 from everyspan.errors import SpoolError
-from everyspan.model.ids import WriterId
+from everyspan.model.ids import Seq, WriterId
 from everyspan.spool.backlog import Batch
 from everyspan.spool.durable import reach_disk
 from everyspan.wire.frame import walk
@@ -16,11 +17,13 @@ from everyspan.wire.frame import walk
 REFUSED = "refused"
 QUARANTINE = "quarantine"
 
+_FRAME = re.compile(r"[0-9]+-[0-9]+-([0-9a-f]{16})\.frame")
+
 
 def keep_refused(
     directory: Path, writer: WriterId, batch: Batch, *, reason: str, durable: bool = False
-) -> None:
-    """Keep the one frame of `batch` and, beside it, why the destination would not take it.
+) -> Seq:
+    """Keep the one frame of `batch` and, beside it, why the destination would not take it; returns its number.
 
     Args:
         durable: return after both are on stable storage. The frame was there before, and its segment goes.
@@ -47,6 +50,7 @@ def keep_refused(
             reach_disk([aside / f"{name}.json", aside / f"{name}.frame"], [aside, directory])
     except OSError as error:
         raise SpoolError(f"a refused frame could not be set aside in {directory}: {error}") from error
+    return frame.seq
 
 
 def keep_damaged(directory: Path, segment: Path, start: int, damaged: bytes) -> None:
@@ -61,6 +65,12 @@ def keep_damaged(directory: Path, segment: Path, start: int, damaged: bytes) -> 
 def refused_in(directory: Path) -> int:
     """Frames set aside in a writer's directory."""
     return sum(name.endswith(".frame") for name in _names(directory / REFUSED))
+
+
+def refused_numbers(directory: Path) -> list[int]:
+    """The numbers of the frames set aside in a writer's directory, by the names of their files."""
+    found = (_FRAME.fullmatch(name) for name in _names(directory / REFUSED))
+    return [int(name[1], 16) for name in found if name]
 
 
 def damaged_in(directory: Path) -> int:

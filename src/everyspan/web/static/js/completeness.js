@@ -16,6 +16,7 @@ const WORDS = {
 const REASONS = {
   cap: "the spool was at its limit", "gave way": "gave way to newer spans at the limit", disk: "the disk refused it", "too large": "too large for the spool", deleted: "the spool was deleted",
   interrupted: "the process died while writing it", refused: "the collector called it malformed",
+  "set aside": "a server on the way refused it for good; it is kept in its writer's spool",
 };
 
 export function ranges(list, most = 6) {
