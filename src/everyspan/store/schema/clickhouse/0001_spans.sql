@@ -58,7 +58,7 @@ ENGINE = {spans_engine}
 PARTITION BY intDiv(start_ns, 2592000000000000)
 PRIMARY KEY (project, hour, trace_id)
 ORDER BY (project, hour, trace_id, key)
-SETTINGS index_granularity = 512{settings};           -- 2,048 and GRANULARITY 1 in tables made before step 6
+SETTINGS index_granularity = 512, min_compress_block_size = 16384{settings};  -- 2,048 and 65,536 in tables made before step 6
 
 CREATE TABLE IF NOT EXISTS {writers_table} {on_cluster} (
     project String,
