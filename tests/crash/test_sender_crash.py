@@ -82,7 +82,7 @@ class Script:
         self._process.wait(10)
 
     def end(self) -> int:
-        self.go_on()
+        """Its exit status, once it has come to its end by itself."""
         return self._process.wait(20)
 
     def close(self) -> None:
@@ -226,6 +226,7 @@ assert sender.flush(10).delivered == 1
     script = run(body, sink.url)
     script.wait_for("sending")
     sink.wait_for(1)
+    script.go_on()
 
     assert script.end() == 0
     assert sorted(span.name for span in sink.spans) == ["child", "parent"]
