@@ -23,6 +23,7 @@ from time import sleep
 from types import FrameType
 from typing import Any
 
+from everyspan.clock import monotonic_s
 from everyspan.instrument import patch
 from everyspan.instrument.wakeup import Wakeup
 from everyspan.record.tally import TALLY
@@ -30,6 +31,8 @@ from everyspan.record.tally import TALLY
 _GRACE_S = 0.2
 _TURN_S = 0.1
 """How long the main thread may take to come to its handler: a dozen busy threads are as long at their turns."""
+_LOOK_S = 0.05
+"""How often the thread that stands in for it looks whether a second signal came."""
 
 _set_handler = ctypes.CDLL(None).signal  # for any thread; Python's own is for the main thread only
 _set_handler.argtypes, _set_handler.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
@@ -91,6 +94,7 @@ class Termination:
         self._claim = _thread.allocate_lock()
         """Taken, without waiting, by the thread that answers."""
         self._in_place_of_main = False
+        self._heard_before = False
         self._done = _thread.allocate_lock()
         self._done.acquire()
 
@@ -108,18 +112,23 @@ class Termination:
         get_handler = patch.original_of(signal.getsignal)
         if get_handler(signal.SIGTERM) is not self._handler:
             return
+        again, self._heard_before = self._heard_before, True
+        if again:
+            self._die()  # as `_handle` does, should the main thread wait where no signal calls it away
+            return
         self._in_place_of_main = True  # before the claim: the main thread may come to find it taken
         if self._claim.acquire(blocking=False):
-            self._deliver()
+            self._deliver(stop=self._wakeup.again)
             self._die()
         self._in_place_of_main = False
 
-    def _deliver(self) -> None:
+    def _deliver(self, *, stop: Callable[[], bool] | None = None) -> None:
         """Let another thread deliver while this one stands still, wherever the signal found it.
 
         It may have been found with a lock in its hand (a span's, the log's, logging's) that the delivery needs. Here
         that would be a deadlock; there it costs no more than the time, and the spool keeps everything. For the same
-        reason the thread is started below `threading`, whose locks we may be holding, too.
+        reason the thread is started below `threading`, whose locks we may be holding, too. `stop` says when to wait no
+        longer, to a thread that no second signal can call away.
         """
         done = self._done
 
@@ -133,13 +142,16 @@ class Termination:
 
         try:
             _thread.start_new_thread(deliver, ())
-            self._wait()
+            self._wait(stop)
         except Exception as error:  # noqa: BLE001 - no thread could be started, or gevent's hub may not wait
             TALLY.fault("deliver at SIGTERM", error)
 
-    def _wait(self) -> None:
-        if self._done.acquire(timeout=self._within_s + _GRACE_S):
-            self._done.release()  # two threads may wait
+    def _wait(self, stop: Callable[[], bool] | None = None) -> None:
+        ends_s = monotonic_s() + self._within_s + _GRACE_S
+        while (left_s := ends_s - monotonic_s()) > 0 and not (stop and stop()):
+            if self._done.acquire(timeout=min(left_s, _LOOK_S) if stop else left_s):
+                self._done.release()  # two threads may wait
+                return
 
     def _die(self) -> None:
         handler = _set_handler(signal.SIGTERM, None)

@@ -9,9 +9,12 @@ descriptor of `signal.set_wakeup_fd`: here that is a pipe with a thread at its o
 from __future__ import annotations
 
 import _thread
+import fcntl
 import functools
 import os
 import signal
+import sys
+import termios
 import types
 from collections.abc import Callable
 
@@ -67,6 +70,11 @@ class Wakeup:
             _thread.start_new_thread(self._run, ())
         except RuntimeError as error:  # no threads left, or the interpreter is ending
             TALLY.fault("listen for signals", error)
+
+    def again(self) -> bool:
+        """Whether another signal came that nobody has read yet: `heard`, while it runs, hears of none."""
+        waiting = fcntl.ioctl(self._ends[0], termios.FIONREAD, bytes(4))
+        return int.from_bytes(waiting, sys.byteorder) > 0
 
     def forked(self) -> None:
         """In a forked child: its signals are not its parent's."""
