@@ -77,7 +77,13 @@ def test_whoever_is_killed_and_whenever_every_call_begun_is_one_span(
     tally = Tally()
     until = time.monotonic() + (float("inf") if full else 10)
 
-    while tally.kills < 30 or (tally.kills < (10_000 if full else 300) and time.monotonic() < until):
+    def seen() -> bool:
+        """Whether everything happened that is to be accounted for; on a busy machine ten seconds are few kills."""
+        return min(tally.acknowledged, tally.ok, tally.recovered, tally.duplicated) > 0
+
+    while tally.kills < (10_000 if full else 300) and (
+        tally.kills < 30 or time.monotonic() < until or not seen()
+    ):
         scene = quick_disk / str(tally.kills)
         scene.mkdir()
         kind = {"forks": tally.kills % 3 == 0, "ships": tally.kills % 2 == 0}
@@ -105,7 +111,7 @@ def test_whoever_is_killed_and_whenever_every_call_begun_is_one_span(
     assert tally.lost == []
     assert tally.wrong == []
     assert tally.misparented == 0
-    assert min(tally.acknowledged, tally.ok, tally.recovered, tally.duplicated) > 0
+    assert seen()
 
 
 def account(scene: Path, said: bytes, tally: Tally) -> None:
